@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""The machines that are compared, and one boot of one of them as a session that runs workloads."""
+
+import dataclasses
+import gzip
+import pathlib
+import re
+import socket
+import subprocess
+import threading
+import time
+
+from bh import debian, initramfs, paths, vhost
+
+SCRATCH = paths.BUILD / "bench"
+GUEST = paths.TREE / "bench" / "guest"
+GUEST_PROGRAM = "bench/guest/bench-guest"
+XEN_PACKAGE, XEN_FILE = "xen-hypervisor-4.17-amd64", "boot/xen-4.17-amd64.gz"
+# smap=0: QEMU 7.2 checks SMAP at an IRET of the PV kernel, which no processor does there.
+XEN_OPTIONS = "com2=115200,8n1 smap=0"
+XEN_MEMORY_SHARE = 0.75
+DISK_MIB = 256
+BOOT_BOUND_S = 180
+ANSWER_BOUND_S = 90
+# Kernels print this just before they start the first program.
+INIT_LINE = r"Run /init as init process"
+
+
+@dataclasses.dataclass
+class Machine:
+    """One column of the comparison: its name, and what differs in vhost.Config."""
+
+    name: str
+    config: dict
+    counters: bool = False      # whether our hypervisor is in it, with its counters
+
+
+def bare():
+    return Machine("bare metal", {"bare": True})
+
+
+def ours(hypervisor, options="", name="ours"):
+    return Machine(name, {"hypervisor": hypervisor, "hv_options": options}, counters=True)
+
+
+def xen(memory_mib, smp):
+    """Debian's Xen with the kernel as PV dom0. Multiboot loaders of QEMU want it unpacked."""
+    packed = debian.Cache().package(XEN_PACKAGE) / XEN_FILE
+    plain = SCRATCH / "xen.elf32"
+    paths.write_whole(plain, gzip.decompress(packed.read_bytes()))
+    dom0 = int(memory_mib * XEN_MEMORY_SHARE)
+    return Machine("Xen 4.17 dom0", {
+        "hypervisor": plain,
+        "hv_options": f"{XEN_OPTIONS} dom0_mem={dom0}M,max:{dom0}M dom0_max_vcpus={smp}"})
+
+
+def runs_as_dom0(kernel):
+    """Whether Debian built this kernel for the privileged domain; the cloud kernels are not."""
+    folder = debian.Cache().kernel(kernel)["vmlinuz"].rpartition("/")[0]
+    return any("CONFIG_XEN_DOM0=y" in path.read_text().splitlines()
+               for path in pathlib.Path(folder).glob("config-*"))
+
+
+def build_image(kernel):
+    """Builds the workloads and the image that all machines boot from; returns its path."""
+    subprocess.run(["ninja", "-C", str(paths.BUILD), "--quiet", GUEST_PROGRAM], check=True)
+    root = debian.Cache().root("openssl", ["openssl"])
+    image = SCRATCH / f"bench-{kernel}.img"
+    paths.write_whole(image, initramfs.build(
+        kernel, files=[("/tests/run.sh", GUEST / "run.sh"),
+                       ("/tests/bench", paths.BUILD / GUEST_PROGRAM)],
+        programs=["openssl"], root=root))
+    return image
+
+
+def build_disk():
+    """A disk without holes, small enough to stay in the host's page cache."""
+    path = SCRATCH / "disk.raw"
+    if not path.exists():
+        paths.write_whole(path, bytes(range(256)) * (DISK_MIB << 12))
+    return path
+
+
+class NetPeer:
+    """The other end of the TCP streams, on this machine's loopback; the guest sees 10.0.2.2."""
+
+    def __init__(self):
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"10.0.2.2 {self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(ANSWER_BOUND_S)
+                try:
+                    self._stream(connection)
+                except OSError:
+                    pass  # the guest has enough, or is gone
+
+    @staticmethod
+    def _stream(connection):
+        room = bytearray(1 << 20)
+        if connection.recv(1) == b"r":
+            while True:
+                connection.sendall(room)
+        while connection.recv_into(room):
+            pass
+        connection.sendall(b"k")
+
+    def close(self):
+        self._socket.close()
+
+
+class Session:
+    """One boot of one machine, up to the line that asks for the first workload."""
+
+    def __init__(self, machine, base, log_dir):
+        self.machine = machine
+        self.host = vhost.VirtualHost(vhost.Config(**{**base, **machine.config}), log_dir=log_dir)
+        self.boot_s = None
+        self.boot_exits = {}
+
+    def __enter__(self):
+        self.host.__enter__()
+        try:
+            self.host.console.wait(INIT_LINE, BOOT_BOUND_S)
+            self.boot_s = self.host.elapsed_s()
+            self.boot_exits = rates({"time_us": 0}, self.counters())
+            self.host.console.wait("^BENCH READY", BOOT_BOUND_S)
+        except BaseException:
+            self.host.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.host.close()
+
+    def counters(self):
+        """{'time_us': …, kind: count over all processors}; empty without our hypervisor."""
+        if not self.machine.counters:
+            return {}
+        self.host.debug.send("c")
+        found = self.host.debug.wait(r"^time_us=(\d+)\n((?:.*\n)*?)bulkhead: end of dump 'c'",
+                                     ANSWER_BOUND_S)
+        counts = {"time_us": int(found.group(1))}
+        for kind, count in re.findall(r" (\w+)=(\d+)", found.group(2)):
+            counts[kind] = counts.get(kind, 0) + int(count)
+        return counts
+
+    def run(self, name, seconds, arguments=""):
+        """
+        Runs one workload. Returns (rate, exits per second by kind, the guest's seconds over
+        ours); the rate is None when the guest could not do it, and says so on its console.
+        """
+        before, started = self.counters(), time.monotonic()
+        self.host.console.send(f"run {name} {seconds} {arguments}\n")
+        answer = self.host.console.wait(
+            rf"^BENCH (?:RESULT {name} (\S+) \S+ (\S+)|ERROR .*)$", seconds + ANSWER_BOUND_S)
+        lasted = time.monotonic() - started
+        after = self.counters()
+        self.host.console.wait("^BENCH READY", ANSWER_BOUND_S)
+        if answer.group(1) is None:
+            return None, {}, 1.0
+        return float(answer.group(1)), rates(before, after), float(answer.group(2)) / lasted
+
+    def memory_taken_mib(self):
+        """What the hypervisor says at its start that it keeps for itself."""
+        line = re.search(r"^.* are the hypervisor's$", self.host.debug.text, re.M)
+        kib = re.findall(r"(\d+) KiB at", line.group(0)) if line else []
+        return sum(map(int, kib)) / 1024 if kib else None
+
+    def end(self):
+        self.host.console.send("quit\n")
+        self.host.wait_exit(60)
+
+
+def rates(before, after):
+    """Counts per second between two samples, without kinds that did not happen."""
+    if not after:
+        return {}
+    seconds = max(1, after["time_us"] - before["time_us"]) / 1e6
+    return {kind: (count - before.get(kind, 0)) / seconds for kind, count in after.items()
+            if kind != "time_us" and count > before.get(kind, 0)}

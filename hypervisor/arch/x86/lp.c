@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include "hypervisor/arch/x86/lp.h"
+
+#include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/arch/x86/lapic.h"
+#include "hypervisor/arch/x86/space.h"
+#include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/debug/log.h"
+#include "hypervisor/mm/direct.h"
+#include "hypervisor/mm/frame.h"
+#include "hypervisor/sched/clock.h"
+#include "lib/bits.h"
+
+#define STACK_PAGES 4
+#define IST_PAGES   2
+
+struct lp *lps[LP_MAX];
+uint32_t lp_count;
+
+static struct sched_config sched_config;
+
+struct lp *this_lp(void)
+{
+    struct lp *lp;
+
+    __asm__("movq %%gs:0, %0" : "=r"(lp));
+    return lp;
+}
+
+int lp_create(uint32_t index, apic_id_t apic_id, struct lp **out)
+{
+    unsigned pages = (unsigned)(align_up(sizeof(struct lp), PAGE_SIZE) / PAGE_SIZE);
+    struct lp *lp;
+    hpa_t at;
+    int rc = frame_alloc(pages, 1, &at);
+
+    if (rc)
+        return rc;
+    lp = hpa_to_virt(at);
+    lp->self = lp;
+    lp->index = index;
+    lp->apic_id = apic_id;
+    lp->timer_deadline = UINT64_MAX;
+    lp->slice_end = UINT64_MAX;
+    rc = space_map_stack(STACK_PAGES, &lp->stack_top);
+    for (unsigned i = IST_NMI; i < IST_COUNT && !rc; i++) {
+        uint64_t top;
+
+        rc = space_map_stack(IST_PAGES, &top);
+        lp->traps.tss.ist[i - 1] = rc ? 0 : top;
+    }
+    if (rc)
+        return rc; /* only at boot, where it is fatal */
+    if (!sched_config.slice)
+        sched_config_init(&sched_config, clock_tsc_hz());
+    sched_lp_init(&lp->sched, index, &sched_config, clock_tsc());
+    timer_queue_init(&lp->timers);
+    *out = lp;
+    return 0;
+}
+
+void lp_install(struct lp *lp)
+{
+    trap_load(&lp->traps);
+    cpu_wrmsr(MSR_GS_BASE, (uint64_t)(uintptr_t)lp);
+    lapic_enable();
+}
+
+struct timer_queue *timer_queue_this_lp(void)
+{
+    return &this_lp()->timers;
+}
+
+/* Program the APIC timer; the callbacks run from lp_service() after it has fired. */
+static void hardware_timer_set(struct lp *lp, uint64_t deadline)
+{
+    uint64_t now = clock_tsc(), ticks;
+
+    if (deadline == lp->timer_deadline)
+        return;
+    lp->timer_deadline = deadline;
+    if (deadline == UINT64_MAX)
+        return; /* a late interrupt finds nothing to do; stopping costs as much as taking it */
+    ticks = deadline > now ? deadline - now : 0;
+    ticks = clock_apic_from_tsc(ticks);
+    lapic_timer_start((uint32_t)min_u64(max_u64(ticks, 1), UINT32_MAX));
+}
+
+void timer_queue_earlier(struct timer_queue *q, uint64_t deadline)
+{
+    hardware_timer_set(container_of(q, struct lp, timers), min_u64(deadline, this_lp()->slice_end));
+}
+
+/* Run what is due and arm the hardware for what comes next. */
+static void timers_service(struct lp *lp)
+{
+    uint64_t next = timer_queue_run(&lp->timers, clock_tsc());
+
+    hardware_timer_set(lp, min_u64(next, lp->slice_end));
+}
+
+static void idle(struct lp *lp)
+{
+    uint64_t start = clock_tsc();
+
+    if (!atomic_load_explicit(&lp->need_resched, memory_order_relaxed) && !lp->timer_fired)
+        cpu_wait();
+    lp->idle_tsc += clock_tsc() - start;
+}
+
+static void switch_to(struct lp *lp, struct vp *vp)
+{
+    if (lp->current == vp)
+        return;
+    lp->current = vp;
+    if (vp) {
+        atomic_store_explicit(&vp->lp, lp, memory_order_relaxed);
+        trace(TRACE_SWITCH, vp->index.v, vp->partition->id);
+    }
+}
+
+void lp_reschedule(struct lp *lp)
+{
+    atomic_store_explicit(&lp->need_resched, true, memory_order_release);
+    if (lp != this_lp())
+        lapic_send_fixed(lp->apic_id, VECTOR_HV_KICK);
+}
+
+_Noreturn void lp_loop(void)
+{
+    struct lp *lp = this_lp();
+
+    for (;;) {
+        struct sched_slice slice;
+        struct sched_entity *e;
+
+        if (atomic_exchange_explicit(&lp->nmi_seen, false, memory_order_relaxed) && lp->parent_vp)
+            vp_request(lp->parent_vp, VP_REQ_NMI);
+        if (lp->timer_fired || clock_tsc() >= lp->timer_deadline) {
+            lp->timer_fired = false;
+            lp->timer_deadline = UINT64_MAX;
+        }
+        atomic_store_explicit(&lp->need_resched, false, memory_order_relaxed);
+        e = sched_pick(&lp->sched, clock_tsc(), &slice);
+        lp->slice_end = slice.until;
+        timers_service(lp);
+        if (e) {
+            switch_to(lp, container_of(e, struct vp, sched));
+            vp_run(lp->current);
+        } else {
+            idle(lp);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ARCH_X86_LP_H
+#define ARCH_X86_LP_H
+
+#include <stdatomic.h>
+#include "hypervisor/arch/x86/trap.h"
+#include "hypervisor/debug/trace.h"
+#include "hypervisor/sched/sched.h"
+#include "hypervisor/sched/timer_queue.h"
+#include "lib/types.h"
+
+#define LP_MAX 64
+
+struct vp;
+struct vendor_lp;
+
+/**
+ * A logical processor: everything that belongs to one hardware thread. GS points
+ * at it while hypervisor code runs. Unless said otherwise only its own LP touches it.
+ */
+struct lp {
+    struct lp *self; /* at offset 0, read through GS */
+    uint32_t index;
+    apic_id_t apic_id;
+    _Atomic bool online;       /* set by the LP itself when it is ready; not the boot processor's */
+    _Atomic bool stopped;      /* has seen the NMI of a panic */
+    _Atomic bool need_resched; /* any LP; taken by the loop of this one */
+    _Atomic bool nmi_seen;     /* set by the NMI handler, taken by the loop */
+    bool extint;               /* LINT0 passes interrupts of an 8259 */
+    bool timer_fired;          /* set by the timer vector, taken by the loop */
+    uint64_t timer_deadline;   /* TSC for which the hardware timer is armed, or UINT64_MAX */
+    uint64_t slice_end;        /* TSC at which the running VP must be looked at */
+    struct vp *current;        /* the VP that is switched in, or NULL */
+    struct vp *parent_vp;      /* the parent partition's VP whose home this is */
+    struct vendor_lp *vendor;
+    struct sched_lp sched;     /* internally locked */
+    struct timer_queue timers; /* internally locked */
+    struct trap_tables traps;  /* GDT and TSS */
+    uint64_t stack_top;
+    uint64_t irqs;
+    uint64_t idle_tsc;
+    struct trace_ring trace;
+};
+
+/** All LPs that came up, [0] is the boot processor; init only. */
+extern struct lp *lps[LP_MAX];
+extern uint32_t lp_count;
+
+/** The LP that executes this. */
+struct lp *this_lp(void);
+
+/** Allocate and fill an LP with its stacks; -ENOMEM. */
+int lp_create(uint32_t index, apic_id_t apic_id, struct lp **out);
+
+/** Make `lp` the structure of the processor that executes this: GDT, TSS, GS. */
+void lp_install(struct lp *lp);
+
+/** Start every other processor in the firmware's table; a dead one is reported and left out. */
+struct acpi_info;
+int smp_start_all(const struct acpi_info *acpi, uint32_t max_lps, hpa_t trampoline);
+
+/** Make `lp` call sched_pick() soon: before the next guest entry, or out of its idle wait. */
+void lp_reschedule(struct lp *lp);
+
+/** Hypervisor work for ever on this LP: scheduling, timers, idling. */
+_Noreturn void lp_loop(void);
+
+#endif

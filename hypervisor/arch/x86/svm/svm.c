@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+#include "hypervisor/arch/x86/svm/svm_priv.h"
+
+#include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/arch/x86/lp.h"
+#include "hypervisor/debug/log.h"
+#include "hypervisor/mm/direct.h"
+#include "hypervisor/mm/frame.h"
+#include "hypervisor/mm/gpamap.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+
+#define CPUID_SVM_FEATURES 0x8000000aU
+#define SVM_NESTED_PAGING  BIT(0)
+#define VM_CR_SVMDIS       BIT64(4)
+
+bool svm_is_tcg;
+
+static inline void clgi(void)
+{
+    __asm__ volatile("clgi" : : : "memory");
+}
+
+static inline void stgi(void)
+{
+    __asm__ volatile("stgi" : : : "memory");
+}
+
+int vendor_probe(const char **why)
+{
+    uint32_t r[4];
+    uint64_t vm_cr;
+
+    cpu_cpuid(0x80000001, 0, r);
+    if (!(r[2] & BIT(2))) {
+        *why = "the processor has no AMD-V (SVM); start the virtual host with -cpu max, or use a "
+               "machine that has it";
+        return -ENODEV;
+    }
+    if (!cpu_rdmsr_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_SVMDIS)) {
+        *why = "AMD-V (SVM) is switched off in the firmware; enable it in the firmware's setup";
+        return -ENODEV;
+    }
+    cpu_cpuid(CPUID_SVM_FEATURES, 0, r);
+    if (!(r[3] & SVM_NESTED_PAGING)) {
+        *why = "the processor's AMD-V (SVM) has no nested paging";
+        return -ENODEV;
+    }
+    cpu_cpuid(0x40000000, 0, r);
+    svm_is_tcg = !memcmp(&r[1], "TCGTCGTCGTCG", 12);
+    return svm_maps_init();
+}
+
+int vendor_lp_enable(struct lp *lp)
+{
+    struct vendor_lp *v;
+    uint32_t r[4];
+    hpa_t page;
+    int rc = frame_alloc(3, 1, &page);
+
+    if (rc)
+        return rc;
+    v = hpa_to_virt(page);
+    v->host_save = hpa(page.v + PAGE_SIZE);
+    v->host_vmcb = hpa(page.v + 2 * PAGE_SIZE);
+    cpu_cpuid(CPUID_SVM_FEATURES, 0, r);
+    v->asid_limit = r[1];
+    v->asid_next = v->asid_limit; /* the first VP starts a generation */
+    lp->vendor = v;
+
+    cpu_wrmsr(MSR_EFER, cpu_rdmsr(MSR_EFER) | EFER_SVME);
+    cpu_wrmsr(MSR_VM_HSAVE_PA, v->host_save.v);
+    __asm__ volatile("vmsave %0" : : "a"(v->host_vmcb.v) : "memory");
+    return 0;
+}
+
+static void retry_fired(struct timer *t)
+{
+    struct vp_arch *a = container_of(t, struct vp_arch, retry);
+
+    (void)a; /* the exit that brought us here was the purpose */
+}
+
+int vendor_vp_create(struct vp *vp)
+{
+    struct vp_arch *a;
+    hpa_t page;
+    int rc = frame_alloc(2, 1, &page);
+
+    if (rc)
+        return rc;
+    a = hpa_to_virt(page);
+    a->vmcb_pa = hpa(page.v + PAGE_SIZE);
+    a->vmcb = hpa_to_virt(a->vmcb_pa);
+    timer_init(&a->retry, retry_fired);
+    vp->arch = a;
+    vendor_vp_reset(vp);
+    return 0;
+}
+
+void vendor_vp_destroy(struct vp *vp)
+{
+    if (!vp->arch)
+        return;
+    timer_cancel(&vp->arch->retry);
+    frame_free(virt_to_hpa(vp->arch), 2);
+    vp->arch = NULL;
+}
+
+/* A VP has an ASID for as long as it stays on an LP whose ASIDs are not used up. */
+static void asid_prepare(struct vp_arch *a, struct lp *lp)
+{
+    struct vendor_lp *v = lp->vendor;
+
+    a->vmcb->tlb_control = 0;
+    if (a->asid_lp != lp || a->generation != v->generation) {
+        if (v->asid_next >= v->asid_limit) {
+            v->asid_next = 1;
+            v->generation++;
+            a->flush_tlb = true;
+        }
+        a->vmcb->asid = v->asid_next++;
+        a->asid_lp = lp;
+        a->generation = v->generation;
+    }
+    if (a->flush_tlb)
+        a->vmcb->tlb_control = TLB_FLUSH_ALL;
+    a->flush_tlb = false;
+}
+
+static void describe_io(const struct vmcb *c, struct exit *e)
+{
+    uint64_t info = c->exit_info1;
+
+    e->reason = EXIT_IO;
+    e->insn_len = (uint8_t)(c->exit_info2 - c->rip);
+    e->io.port = (uint16_t)(info >> 16);
+    e->io.in = info & BIT64(0);
+    e->io.string = info & BIT64(2);
+    e->io.rep = info & BIT64(3);
+    e->io.size = (uint8_t)bits_get(info, 6, 4);
+}
+
+static void describe_fault(const struct vmcb *c, struct exit *e)
+{
+    e->reason = EXIT_GPA_FAULT;
+    e->fault.gpa = gpa(c->exit_info2);
+    e->fault.write = c->exit_info1 & NPF_WRITE;
+    e->fault.exec = c->exit_info1 & NPF_FETCH;
+    e->fault.table_walk = c->exit_info1 & NPF_TABLE_WALK;
+}
+
+/*
+ * VMRUN refused the state. If a control register changed since the last entry,
+ * the guest wrote a value that the processor should have faulted: undo, #GP.
+ */
+static enum exit_reason recover_invalid(struct vp *vp)
+{
+    struct vp_arch *a = vp->arch;
+    struct vmcb *c = a->vmcb;
+
+    if (c->cr0 == a->good_cr0 && c->cr3 == a->good_cr3 && c->cr4 == a->good_cr4)
+        return EXIT_INVALID;
+    c->cr0 = a->good_cr0;
+    c->cr3 = a->good_cr3;
+    c->cr4 = a->good_cr4;
+    vp_inject_exception(vp, VECTOR_GP, 0);
+    return EXIT_NONE;
+}
+
+static const struct {
+    uint16_t code;
+    uint8_t reason, len;
+} simple_exits[] = {
+    {VMEXIT_INTR, EXIT_INTR, 0},
+    {VMEXIT_NMI, EXIT_NMI, 0},
+    {VMEXIT_SMI, EXIT_NONE, 0},
+    {VMEXIT_INIT, EXIT_NONE, 0},
+    {VMEXIT_VINTR, EXIT_NONE, 0},
+    {VMEXIT_CPUID, EXIT_CPUID, 2},
+    {VMEXIT_HLT, EXIT_HLT, 1},
+    {VMEXIT_VMMCALL, EXIT_HYPERCALL, 3},
+    {VMEXIT_SHUTDOWN, EXIT_SHUTDOWN, 0},
+    {VMEXIT_INVLPGA, EXIT_UNDEFINED, 0},
+    {VMEXIT_CR8_WRITE, EXIT_CR8_WRITE, 0},
+    {VMEXIT_MONITOR, EXIT_UNDEFINED, 0},
+    {VMEXIT_MWAIT, EXIT_UNDEFINED, 0},
+    {VMEXIT_VMRUN, EXIT_UNDEFINED, 0},
+    {VMEXIT_VMRUN + 2, EXIT_UNDEFINED, 0},
+    {VMEXIT_VMRUN + 3, EXIT_UNDEFINED, 0},
+    {VMEXIT_VMRUN + 4, EXIT_UNDEFINED, 0},
+    {VMEXIT_VMRUN + 5, EXIT_UNDEFINED, 0},
+    {VMEXIT_SKINIT, EXIT_UNDEFINED, 0},
+};
+
+static void describe_exit(struct vp *vp, struct exit *e)
+{
+    const struct vmcb *c = vp->arch->vmcb;
+
+    e->code = c->exit_code;
+    e->insn_len = 0;
+    switch (c->exit_code) {
+    case VMEXIT_NPF:
+        describe_fault(c, e);
+        return;
+    case VMEXIT_MSR:
+        e->reason = EXIT_MSR;
+        e->insn_len = 2;
+        e->msr.write = c->exit_info1 & 1;
+        return;
+    case VMEXIT_IOIO:
+        describe_io(c, e);
+        return;
+    case VMEXIT_IRET:
+        svm_events_iret(vp);
+        e->reason = EXIT_NONE;
+        return;
+    case VMEXIT_INVALID:
+        e->reason = recover_invalid(vp);
+        return;
+    default:
+        break;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(simple_exits); i++) {
+        if (simple_exits[i].code == c->exit_code) {
+            e->reason = (enum exit_reason)simple_exits[i].reason;
+            e->insn_len = simple_exits[i].len;
+            return;
+        }
+    }
+    e->reason = EXIT_INVALID;
+}
+
+static void load_registers(struct vp *vp, struct vmcb *c)
+{
+    c->rax = vp->regs.gpr[RAX];
+    c->rsp = vp->regs.gpr[RSP];
+    c->rip = vp->regs.rip;
+    c->rflags = vp->regs.rflags;
+}
+
+static void store_registers(struct vp *vp, const struct vmcb *c)
+{
+    vp->regs.gpr[RAX] = c->rax;
+    vp->regs.gpr[RSP] = c->rsp;
+    vp->regs.rip = c->rip;
+    vp->regs.rflags = c->rflags;
+}
+
+void vendor_vp_run(struct vp *vp, struct exit *exit)
+{
+    struct vp_arch *a = vp->arch;
+    struct vmcb *c = a->vmcb;
+    struct lp *lp = this_lp();
+
+    svm_events_prepare(vp);
+    asid_prepare(a, lp);
+    load_registers(vp, c);
+
+    clgi();
+    /* Pairs with vp_request(): it sets the request, then looks at in_guest. */
+    atomic_store_explicit(&vp->in_guest, true, memory_order_seq_cst);
+    if (atomic_load_explicit(&vp->requests, memory_order_seq_cst) ||
+        atomic_load_explicit(&lp->need_resched, memory_order_relaxed)) {
+        atomic_store_explicit(&vp->in_guest, false, memory_order_seq_cst);
+        stgi();
+        c->exit_int_info = 0;
+        a->flush_tlb |= c->tlb_control != 0;
+        svm_events_collect(vp);
+        exit->reason = EXIT_NONE;
+        exit->code = 0;
+        return;
+    }
+    svm_enter(&vp->regs, a->vmcb_pa.v, lp->vendor->host_vmcb.v);
+    /* Release: a waiter for the flush of this VP sees what the guest wrote before. */
+    atomic_fetch_add_explicit(&vp->entries, 1, memory_order_release);
+    atomic_store_explicit(&vp->in_guest, false, memory_order_seq_cst);
+    stgi();
+    cpu_interrupt_window();
+
+    store_registers(vp, c);
+    svm_events_collect(vp);
+    describe_exit(vp, exit);
+    if (exit->reason != EXIT_INVALID) {
+        a->good_cr0 = c->cr0;
+        a->good_cr3 = c->cr3;
+        a->good_cr4 = c->cr4;
+    }
+}

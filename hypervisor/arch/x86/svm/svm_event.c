@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#include "hypervisor/arch/x86/svm/svm_priv.h"
+
+#include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/debug/trace.h"
+#include "hypervisor/sched/clock.h"
+#include "hypervisor/vp/lazyeoi.h"
+
+/*
+ * Interrupts are handed to the processor as a virtual interrupt request
+ * (V_IRQ), not by EVENTINJ: it takes them itself as soon as IF, the shadow and
+ * CR8 allow, with no exit to open a window. After the next exit a cleared V_IRQ
+ * says that it happened, and only then the vector is in service. In between it
+ * is in neither IRR nor ISR: see vapic_request().
+ */
+
+#define RETRY_US 20
+
+#define VECTOR_DF 8
+
+/* Contributory exceptions for the double fault rule, APM volume 2 section 8.2.9. */
+static bool contributory(uint8_t vector)
+{
+    return vector == 0 || (vector >= 10 && vector <= 14);
+}
+
+static bool has_error_code(uint8_t vector)
+{
+    return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
+}
+
+static uint64_t exception_event(uint8_t vector, uint32_t error_code)
+{
+    uint64_t event = vector | EVENT_EXCEPTION | EVENT_VALID;
+
+    if (has_error_code(vector))
+        event |= EVENT_ERROR_VALID | (uint64_t)error_code << 32;
+    return event;
+}
+
+void vp_inject_exception(struct vp *vp, uint8_t vector, uint32_t error_code)
+{
+    struct vmcb *c = vp->arch->vmcb;
+    uint64_t queued = c->event_inj;
+
+    /* A fault while a contributory exception was being delivered is a double fault. */
+    if ((queued & EVENT_VALID) && (queued & EVENT_TYPE_MASK) == EVENT_EXCEPTION &&
+        contributory(EVENT_VECTOR(queued)) && contributory(vector)) {
+        vector = VECTOR_DF;
+        error_code = 0;
+    }
+    c->event_inj = exception_event(vector, error_code);
+    trace(TRACE_INJECT, vector, vp->regs.rip);
+}
+
+static void retry_soon(struct vp_arch *a)
+{
+    timer_arm(&a->retry, clock_tsc() + clock_tsc_hz() / 1000000 * RETRY_US);
+}
+
+static void prepare_nmi(struct vp *vp)
+{
+    struct vp_arch *a = vp->arch;
+    struct vmcb *c = a->vmcb;
+
+    if (a->iret_pending && vp->regs.rip != a->iret_rip) {
+        a->iret_pending = false;
+        a->nmi_masked = false;
+    }
+    if (!a->nmi_pending)
+        return;
+    if (!a->nmi_masked && !(c->event_inj & EVENT_VALID) && !(c->int_shadow & INT_SHADOW)) {
+        c->event_inj = 2 | EVENT_NMI | EVENT_VALID;
+        c->intercept[3] |= INTERCEPT3_IRET;
+        a->nmi_pending = false;
+        a->nmi_masked = true;
+        vp_count(vp, VPC_NMI);
+    } else if (a->iret_pending || !a->nmi_masked) {
+        retry_soon(a);
+    }
+}
+
+void svm_events_iret(struct vp *vp)
+{
+    struct vp_arch *a = vp->arch;
+
+    a->vmcb->intercept[3] &= ~INTERCEPT3_IRET;
+    a->iret_pending = true;
+    a->iret_rip = vp->regs.rip;
+}
+
+static uint64_t virq_request(uint8_t vector, bool ignore_tpr)
+{
+    uint64_t prio = vector >> 4;
+
+    /* The architecture wants priority > TPR; TCG takes equal ones too, so it is asked one lower. */
+    if (svm_is_tcg && prio)
+        prio--;
+    return VINT_IRQ | prio << VINT_PRIO_SHIFT | (ignore_tpr ? VINT_IGN_TPR : 0) |
+           (uint64_t)vector << VINT_VECTOR_SHIFT;
+}
+
+void svm_events_prepare(struct vp *vp)
+{
+    struct vp_arch *a = vp->arch;
+    struct vmcb *c = a->vmcb;
+    int vector = vapic_highest(vp);
+
+    prepare_nmi(vp);
+    c->int_ctl = VINT_INTR_MASKING | vapic_tpr_get(vp) >> 4;
+    c->intercept[0] &= ~INTERCEPT0_CR8_WRITE;
+    a->virq_vector = -1;
+    a->virq_extint = false;
+    if (a->extint_vector >= 0) {
+        a->virq_extint = true;
+        vector = a->extint_vector;
+    }
+    if (vector >= 0 && (c->int_shadow & INT_SHADOW) && svm_is_tcg) {
+        /* The shadow would be lost at VMRUN and the interrupt taken too early. */
+        retry_soon(a);
+        vector = -1;
+    }
+    if (vector >= 0) {
+        if (!a->virq_extint)
+            vapic_request(vp, (uint8_t)vector);
+        c->int_ctl |= virq_request((uint8_t)vector, a->virq_extint);
+        a->virq_vector = vector;
+        /* TCG aborts if a write of CR8 finds a request that it makes deliverable. */
+        if (svm_is_tcg)
+            c->intercept[0] |= INTERCEPT0_CR8_WRITE;
+    }
+    lazyeoi_enter(vp, a->virq_extint ? -1 : a->virq_vector);
+}
+
+/*
+ * Was the requested interrupt delivered? If an exit cut the delivery off, it was
+ * not: it is simply requested again. (EVENTINJ would do on hardware, but TCG
+ * delivers an injected interrupt twice when another event follows closely.)
+ */
+static bool virq_taken(const struct vp_arch *a, uint64_t info)
+{
+    bool cut_off = (info & EVENT_VALID) && (info & EVENT_TYPE_MASK) == EVENT_INTR;
+
+    return a->virq_vector >= 0 && !(a->vmcb->int_ctl & VINT_IRQ) && !cut_off;
+}
+
+/* Events that EVENTINJ repeats: INT n is executed again instead, an interrupt requested again. */
+static bool event_repeats(uint64_t info)
+{
+    uint64_t type = info & EVENT_TYPE_MASK;
+
+    return (info & EVENT_VALID) && type != EVENT_SOFT && type != EVENT_INTR;
+}
+
+void svm_events_collect(struct vp *vp)
+{
+    struct vp_arch *a = vp->arch;
+    struct vmcb *c = a->vmcb;
+    uint64_t info = c->exit_int_info;
+    uint8_t tpr_class = (uint8_t)(c->int_ctl & 0xf);
+    bool taken = virq_taken(a, info);
+
+    if (taken) {
+        if (a->virq_extint)
+            a->extint_vector = -1;
+        else
+            vapic_accept(vp, (uint8_t)a->virq_vector);
+        vp_count(vp, VPC_INJECTED);
+    } else if (a->virq_vector >= 0 && !a->virq_extint) {
+        vapic_withdraw(vp, (uint8_t)a->virq_vector);
+    }
+    a->virq_vector = -1;
+    lazyeoi_exit(vp, taken && !a->virq_extint);
+    if (tpr_class != vapic_tpr_get(vp) >> 4)
+        vapic_tpr_set(vp, (uint8_t)(tpr_class << 4));
+
+    if (event_repeats(info)) {
+        c->event_inj = info;
+        if ((info & EVENT_TYPE_MASK) == EVENT_NMI)
+            a->nmi_masked = true;
+    }
+    c->exit_int_info = 0;
+}
+
+void vendor_vp_set_extint(struct vp *vp, uint8_t vector)
+{
+    vp->arch->extint_vector = vector;
+}

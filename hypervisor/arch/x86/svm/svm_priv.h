@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SVM_SVM_PRIV_H
+#define SVM_SVM_PRIV_H
+
+#include "hypervisor/arch/x86/svm/vmcb.h"
+#include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/sched/timer.h"
+
+/** What SVM needs on each LP. */
+struct vendor_lp {
+    hpa_t host_save;     /* VM_HSAVE_PA: written by VMRUN */
+    hpa_t host_vmcb;     /* FS, GS, TR ... of the hypervisor, for VMLOAD */
+    uint32_t asid_next;  /* next free ASID of this generation */
+    uint32_t asid_limit; /* first ASID that does not exist */
+    uint64_t generation; /* grows when the ASIDs of this LP are used up */
+};
+
+/** SVM's part of a VP; owned by the LP that runs the VP. */
+struct vp_arch {
+    struct vmcb *vmcb;
+    hpa_t vmcb_pa;
+
+    struct lp *asid_lp; /* where `generation` counts */
+    uint64_t generation;
+    bool flush_tlb;
+
+    int virq_vector;   /* programmed for this entry, or -1 */
+    bool virq_extint;  /* it came from the 8259, not from the APIC */
+    int extint_vector; /* acknowledged from the 8259 and not delivered yet, or -1 */
+
+    bool nmi_pending;
+    bool nmi_masked;   /* from delivery until the IRET is done */
+    uint64_t iret_rip; /* an IRET was seen here: unmask when RIP has moved on */
+    bool iret_pending;
+    struct timer retry; /* look again soon: no exit tells when the shadow ends */
+
+    uint64_t good_cr0, good_cr3, good_cr4; /* accepted by the last VMRUN */
+};
+
+/* svm_event.c */
+
+/** Choose what this entry delivers: queued event, NMI, or the APIC's highest interrupt. */
+void svm_events_prepare(struct vp *vp);
+
+/** After an exit: what was delivered, what was interrupted in delivery. */
+void svm_events_collect(struct vp *vp);
+
+/** An IRET was intercepted: NMIs open once it is executed. */
+void svm_events_iret(struct vp *vp);
+
+/* svm.c */
+void svm_enter(struct vp_regs *regs, uint64_t guest_vmcb, uint64_t host_vmcb);
+
+/** True under QEMU's TCG: V_TPR compares inclusively, the interrupt shadow is lost at VMRUN. */
+extern bool svm_is_tcg;
+
+/* svm_maps.c: permission maps of the parent partition. */
+int svm_maps_init(void);
+extern hpa_t svm_parent_iopm, svm_parent_msrpm;
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HYPERCALL_HANDLERS_H
+#define HYPERCALL_HANDLERS_H
+
+#include "hypervisor/hypercall/table.h"
+
+/* The handlers that rows of the table name; see hypercall_fn. */
+
+/* flush.c: HvCallFlushVirtualAddressSpace, ...List and their Ex forms. */
+hypercall_fn hypercall_flush;
+hypercall_fn hypercall_flush_ex;
+
+/* ipi.c: HvCallSendSyntheticClusterIpi and its Ex form. */
+hypercall_fn hypercall_send_ipi;
+hypercall_fn hypercall_send_ipi_ex;
+
+/* message.c: HvCallPostMessage, HvCallSignalEvent. */
+hypercall_fn hypercall_post_message;
+hypercall_fn hypercall_signal_event;
+
+/* self.c: HvCallNotifyLongSpinWait, HvCallGetPartitionId. */
+hypercall_fn hypercall_long_spin_wait;
+hypercall_fn hypercall_get_partition_id;
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#include "hypervisor/arch/x86/apicreg.h"
+#include "hypervisor/arch/x86/lapic.h"
+#include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/debug/log.h"
+#include "hypervisor/intercept/decode.h"
+#include "hypervisor/intercept/emulate.h"
+#include "hypervisor/intercept/intercept.h"
+#include "hypervisor/partition/parent.h"
+#include "hypervisor/vp/walk.h"
+
+static int vapic_page_read(void *ctx, uint64_t offset, unsigned size, uint64_t *val)
+{
+    /* Registers are 32 bits wide at multiples of 16; parts of them are undefined, here: shifted. */
+    *val = vapic_mmio_read(ctx, (uint32_t)offset & ~3U) >> (offset & 3) * 8;
+    return 0;
+}
+
+static int vapic_page_write(void *ctx, uint64_t offset, unsigned size, uint64_t val)
+{
+    struct vp *vp = ctx;
+
+    vapic_mmio_write(vp, (uint32_t)offset & ~3U, (uint32_t)val);
+    /* Devices reach the parent by logical destination too, and that is matched in hardware. */
+    if (vp->partition->is_root && (offset == APIC_LDR || offset == APIC_DFR))
+        lapic_mirror_logical(vapic_mmio_read(vp, APIC_LDR), vapic_mmio_read(vp, APIC_DFR));
+    return 0;
+}
+
+static int nothing_read(void *ctx, uint64_t offset, unsigned size, uint64_t *val)
+{
+    *val = UINT64_MAX;
+    return 0;
+}
+
+static int nothing_write(void *ctx, uint64_t offset, unsigned size, uint64_t val)
+{
+    return 0;
+}
+
+static const struct mmio_ops vapic_ops = {vapic_page_read, vapic_page_write};
+static const struct mmio_ops ioapic_ops = {ioapic_mmio_read, ioapic_mmio_write};
+static const struct mmio_ops nothing_ops = {nothing_read, nothing_write};
+
+static enum insn_mode mode_of(const struct vp *vp)
+{
+    struct segment cs;
+
+    if (vp_long_mode(vp))
+        return INSN_MODE_64;
+    vendor_vp_get_segment(vp, SEG_CS, &cs);
+    /* Attribute bit 14: D. */
+    return vp_protected_mode(vp) && (cs.attributes & BIT(14)) ? INSN_MODE_32 : INSN_MODE_16;
+}
+
+static void emulate(struct vp *vp, gpa_t at, const struct mmio_ops *ops, void *ctx)
+{
+    uint8_t bytes[INSN_MAX];
+    size_t n = walk_fetch(vp, bytes, sizeof(bytes));
+    struct insn insn;
+
+    vp_count(vp, VPC_MMIO);
+    if (!n)
+        return; /* the page tables changed under us: execute it again */
+    if (decode_insn(bytes, n, mode_of(vp), &insn) ||
+        emulate_mmio(&vp->regs, &insn, ops, ctx, at.v & (PAGE_SIZE - 1))) {
+        log_once(LOG_WARN, "instruction %02x %02x %02x %02x on device page %lx not emulated",
+                 bytes[0], bytes[1], bytes[2], bytes[3], at.v);
+        vp_inject_exception(vp, VECTOR_GP, 0);
+        return;
+    }
+    vendor_vp_skip(vp, insn.length);
+}
+
+void intercept_fault(struct vp *vp, const struct exit *exit)
+{
+    gpa_t at = exit->fault.gpa;
+    struct ioapic *ioapic;
+
+    if (!exit->fault.exec && !exit->fault.table_walk) {
+        if (vapic_mmio_at(vp, at)) {
+            emulate(vp, at, &vapic_ops, vp);
+            return;
+        }
+        ioapic = vp->partition->is_root ? ioapic_find(parent_ioapics(), at) : NULL;
+        if (ioapic) {
+            emulate(vp, at, &ioapic_ops, ioapic);
+            return;
+        }
+        if (at.v >> PAGE_SHIFT == APIC_DEFAULT_BASE >> PAGE_SHIFT) {
+            emulate(vp, at, &nothing_ops, NULL);
+            return;
+        }
+    }
+    if (vp->partition->is_root && !parent_map_device(at))
+        return; /* mapped now: execute it again */
+    log_once(LOG_WARN,
+             "partition %lu VP %u: #GP for %s of %lx (rip %lx); later ones are not logged",
+             vp->partition->id, vp->index.v, exit->fault.write ? "a write" : "a read", at.v,
+             vp->regs.rip);
+    vp_inject_exception(vp, VECTOR_GP, 0);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef INTERCEPT_INTERCEPT_H
+#define INTERCEPT_INTERCEPT_H
+
+struct vp;
+struct exit;
+
+/** Do what the guest's exit asks for; on the LP that runs the VP, before the next entry. */
+void intercept_handle(struct vp *vp, const struct exit *exit);
+
+/** The handlers by reason, one file each. */
+void intercept_cpuid(struct vp *vp, const struct exit *exit);
+void intercept_msr(struct vp *vp, const struct exit *exit);
+void intercept_io(struct vp *vp, const struct exit *exit);
+void intercept_cr8_write(struct vp *vp, const struct exit *exit);
+void intercept_fault(struct vp *vp, const struct exit *exit);
+
+#endif

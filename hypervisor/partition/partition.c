@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#include "hypervisor/partition/partition.h"
+
+#include "hypervisor/sched/clock.h"
+#include "hypervisor/vp/vp.h"
+
+struct vp *partition_vp(struct partition *p, uint32_t vp_index)
+{
+    if (vp_index >= atomic_load_explicit(&p->vp_count, memory_order_acquire))
+        return NULL;
+    return p->vps[vp_index];
+}
+
+struct vp *partition_vp_by_apic_id(struct partition *p, uint32_t apic_id)
+{
+    uint32_t count = atomic_load_explicit(&p->vp_count, memory_order_acquire);
+
+    for (uint32_t i = 0; i < count; i++)
+        if (p->vps[i]->apic_id.v == apic_id)
+            return p->vps[i];
+    return NULL;
+}
+
+uint64_t partition_ref_time(const struct partition *p)
+{
+    return clock_ref_from_tsc(clock_tsc()) - p->ref_base;
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+#include "hypervisor/vp/vp.h"
+
+#include "hypervisor/arch/x86/lapic.h"
+#include "hypervisor/arch/x86/lp.h"
+#include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/debug/log.h"
+#include "hypervisor/debug/trace.h"
+#include "hypervisor/intercept/intercept.h"
+#include "hypervisor/mm/direct.h"
+#include "hypervisor/mm/frame.h"
+#include "hypervisor/sched/clock.h"
+#include "hypervisor/sched/sched.h"
+#include "hypervisor/vp/delay.h"
+#include "lib/errno.h"
+
+_Static_assert(PARTITION_MAX_VPS <= 64, "one word of waiting VPs");
+
+static void set_activity(struct vp *vp, enum vp_activity a)
+{
+    atomic_store_explicit(&vp->activity, a, memory_order_relaxed);
+}
+
+static enum vp_activity get_activity(const struct vp *vp)
+{
+    return atomic_load_explicit(&vp->activity, memory_order_relaxed);
+}
+
+int vp_create(struct partition *p, vp_index_t index, apic_id_t apic_id, struct vp **out)
+{
+    unsigned pages = (unsigned)(align_up(sizeof(struct vp), PAGE_SIZE) / PAGE_SIZE);
+    struct vp *vp;
+    hpa_t at;
+    int rc;
+
+    if (index.v >= PARTITION_MAX_VPS)
+        return -EINVAL;
+    rc = frame_alloc(pages, 1, &at);
+    if (rc)
+        return rc;
+    vp = hpa_to_virt(at);
+    vp->partition = p;
+    vp->index = index;
+    vp->apic_id = apic_id;
+    rc = vendor_vp_create(vp);
+    if (rc) {
+        frame_free(at, pages);
+        return rc;
+    }
+    vapic_init(vp, true);
+    synic_init(vp);
+    stimers_init(vp);
+    set_activity(vp, index.v ? VP_WAIT_FOR_SIPI : VP_RUNNING);
+    p->vps[index.v] = vp;
+    atomic_store_explicit(&p->vp_count, index.v + 1, memory_order_release);
+    *out = vp;
+    return 0;
+}
+
+int vp_start(struct vp *vp, struct lp *home, const struct sched_params *params)
+{
+    int rc = sched_entity_init(&vp->sched, params);
+
+    if (!rc)
+        rc = sched_attach(&vp->sched, &home->sched, clock_tsc());
+    if (rc)
+        return rc;
+    atomic_store_explicit(&vp->lp, home, memory_order_relaxed);
+    atomic_store_explicit(&vp->blocked, true, memory_order_release);
+    if (get_activity(vp) == VP_RUNNING)
+        vp_request(vp, VP_REQ_EVENT);
+    return 0;
+}
+
+void vp_request(struct vp *vp, uint32_t requests)
+{
+    struct lp *lp;
+
+    /* Pairs with block() and with vendor_vp_run(): request first, then look. */
+    atomic_fetch_or_explicit(&vp->requests, requests, memory_order_seq_cst);
+    if (atomic_load_explicit(&vp->blocked, memory_order_seq_cst)) {
+        struct sched_lp *home;
+
+        if (!atomic_exchange_explicit(&vp->blocked, false, memory_order_seq_cst))
+            return; /* another LP is waking it */
+        trace(TRACE_WAKE, vp->index.v, vp->partition->id);
+        home = sched_wake(&vp->sched, clock_tsc());
+        if (home)
+            lp_reschedule(container_of(home, struct lp, sched));
+        return;
+    }
+    if (!atomic_load_explicit(&vp->in_guest, memory_order_seq_cst))
+        return; /* it will look before it enters */
+    lp = atomic_load_explicit(&vp->lp, memory_order_relaxed);
+    if (lp != this_lp()) {
+        vp->counters[VPC_KICKS]++;
+        lapic_send_fixed(lp->apic_id, VECTOR_HV_KICK);
+    }
+}
+
+static void reset(struct vp *vp)
+{
+    vendor_vp_reset(vp);
+    vapic_reset(vp);
+    set_activity(vp, VP_WAIT_FOR_SIPI);
+}
+
+static void take_requests(struct vp *vp)
+{
+    uint32_t r;
+
+    if (!atomic_load_explicit(&vp->requests, memory_order_relaxed))
+        return;
+    r = atomic_exchange_explicit(&vp->requests, 0, memory_order_acq_rel);
+    if (r & VP_REQ_FLUSH_TLB)
+        vendor_vp_flush(vp);
+    if (r & VP_REQ_SYNIC)
+        synic_retry(vp);
+    if (r & VP_REQ_INIT)
+        reset(vp);
+    if ((r & VP_REQ_SIPI) && get_activity(vp) == VP_WAIT_FOR_SIPI) {
+        vendor_vp_start_sipi(vp, atomic_load_explicit(&vp->sipi_vector, memory_order_relaxed));
+        set_activity(vp, VP_RUNNING);
+    }
+    if (r & VP_REQ_NMI) {
+        vendor_vp_nmi(vp);
+        if (get_activity(vp) == VP_HALTED || get_activity(vp) == VP_IDLE_MSR)
+            set_activity(vp, VP_RUNNING);
+    }
+}
+
+/* Can the VP execute, given what is pending? Ends a halt that is over. */
+static bool runnable(struct vp *vp)
+{
+    bool wake = false;
+
+    switch (get_activity(vp)) {
+    case VP_RUNNING:
+        return true;
+    case VP_HALTED:
+        wake = vendor_vp_interruptible(vp) && (vapic_wakes(vp) || vendor_vp_extint_pending(vp));
+        break;
+    case VP_IDLE_MSR:
+        wake = vapic_highest(vp) >= 0 || vendor_vp_extint_pending(vp);
+        break;
+    case VP_WAIT_FOR_SIPI:
+    case VP_DEAD:
+        break;
+    }
+    if (wake)
+        set_activity(vp, VP_RUNNING);
+    return wake;
+}
+
+static void block(struct vp *vp)
+{
+    sched_block(&vp->sched, clock_tsc());
+    atomic_store_explicit(&vp->blocked, true, memory_order_seq_cst);
+    /* A request from before the store saw blocked == false and left waking to us. */
+    if (atomic_load_explicit(&vp->requests, memory_order_seq_cst) & ~(uint32_t)VP_REQ_FLUSH_TLB)
+        vp_request(vp, 0);
+}
+
+void vp_run(struct vp *vp)
+{
+    struct lp *lp = this_lp();
+    struct exit exit;
+
+    for (;;) {
+        take_requests(vp);
+        if (!runnable(vp)) {
+            block(vp);
+            return;
+        }
+        vendor_vp_run(vp, &exit);
+        delay_random();
+        vp_count(vp, VPC_EXITS);
+        trace(TRACE_EXIT, exit.code, vp->regs.rip);
+        intercept_handle(vp, &exit);
+        if (lp->timer_fired || atomic_load_explicit(&lp->need_resched, memory_order_relaxed))
+            return;
+    }
+}
+
+void vp_idle(struct vp *vp)
+{
+    set_activity(vp, VP_IDLE_MSR);
+}
+
+void vp_halt(struct vp *vp)
+{
+    set_activity(vp, VP_HALTED);
+}
+
+void vp_die(struct vp *vp)
+{
+    set_activity(vp, VP_DEAD);
+}
+
+void vp_yield(struct vp *vp)
+{
+    sched_relinquish(&vp->sched, clock_tsc());
+    lp_reschedule(this_lp());
+}
+
+/*
+ * A VP in guest mode may hold old translations until its next exit. First every
+ * such VP is asked to leave, then waited for, so that they leave at the same time.
+ */
+void vp_flush_tlb_sync(struct partition *p, const uint64_t mask[PARTITION_MAX_VPS / 64])
+{
+    struct vp *self = this_lp()->current;
+    uint32_t count = atomic_load_explicit(&p->vp_count, memory_order_acquire);
+    uint64_t entries[PARTITION_MAX_VPS], waiting = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct vp *vp = p->vps[i];
+
+        if (!(mask[i / 64] & BIT64(i % 64)))
+            continue;
+        if (vp == self) {
+            vendor_vp_flush(vp);
+            continue;
+        }
+        entries[i] = atomic_load_explicit(&vp->entries, memory_order_acquire);
+        atomic_fetch_or_explicit(&vp->requests, VP_REQ_FLUSH_TLB, memory_order_seq_cst);
+        if (!atomic_load_explicit(&vp->in_guest, memory_order_seq_cst))
+            continue; /* it will flush before it enters */
+        lapic_send_fixed(atomic_load_explicit(&vp->lp, memory_order_relaxed)->apic_id,
+                         VECTOR_HV_KICK);
+        waiting |= BIT64(i);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        while ((waiting & BIT64(i)) &&
+               atomic_load_explicit(&p->vps[i]->in_guest, memory_order_acquire) &&
+               atomic_load_explicit(&p->vps[i]->entries, memory_order_acquire) == entries[i])
+            cpu_relax();
+}
+
+uint64_t vp_run_time(const struct vp *vp)
+{
+    struct lp *lp = atomic_load_explicit(&vp->lp, memory_order_relaxed);
+
+    if (lp == this_lp())
+        sched_charge(&lp->sched, clock_tsc());
+    return clock_ref_from_tsc(sched_entity_run_time(&vp->sched));
+}

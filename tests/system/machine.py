@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""
+A parent partition under test: commands by its console, dumps by the hypervisor's.
+
+    with Machine(config, log_dir) as machine:
+        machine.start(60)
+        version = machine.run("uname -r")
+"""
+
+import re
+import subprocess
+import sys
+import threading
+
+from bh import vhost
+
+DUMP_S = 30
+
+
+class CommandError(Exception):
+    """A command in the guest failed; the text says which and how."""
+
+
+class Machine(vhost.VirtualHost):
+    """A virtual host whose parent runs guest/run.sh."""
+
+    def __init__(self, config, log_dir):
+        super().__init__(config, log_dir)
+        self.uptime_s = None
+        self._number = 0
+
+    def start(self, timeout_s):
+        """Waits until the parent takes commands."""
+        self.console.wait(r"^@ready$", timeout_s)
+
+    def run(self, command, timeout_s=60):
+        """Runs a command in the guest and returns its output; CommandError when it fails."""
+        status, out = self.status_of(command, timeout_s)
+        if status != 0:
+            raise CommandError(f"{command}: status {status}: {out[-400:]}")
+        return out
+
+    def status_of(self, command, timeout_s=60):
+        """Runs a command in the guest; returns (status, output)."""
+        self._number += 1
+        begun = len(self.console.text)
+        self.console.send(f"{self._number} {command}\n")
+        found = self.console.wait(rf"@{self._number} (\d+)$", timeout_s)
+        return int(found.group(1)), self.console.text[begun:found.start()].strip()
+
+    def dump(self, key):
+        """The hypervisor's answer to one key of its console."""
+        begun = len(self.debug.text)
+        self.debug.send(key)
+        self.debug.wait(rf"^bulkhead: end of dump '{key}'$", DUMP_S)
+        return self.debug.text[begun:]

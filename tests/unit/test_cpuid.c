@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "abi/tlfs/cpuid.h"
+#include "abi/tlfs/msr.h"
+#include "hypervisor/partition/cpuid.h"
+#include "shim_tlfs.h"
+
+static uint32_t regs[4];
+
+static void ask(uint32_t leaf)
+{
+    memset(regs, 0xA5, sizeof(regs));
+    hv_cpuid(&shim.partition, leaf, regs);
+}
+
+/* What VP 2 sees when the processor answers `native` in all four registers. */
+static void filter(uint32_t leaf, uint32_t subleaf, uint32_t native)
+{
+    for (unsigned i = 0; i < 4; i++)
+        regs[i] = native;
+    cpuid_filter(&shim.vps[2], leaf, subleaf, regs);
+}
+
+static void assert_regs(uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx)
+{
+    assert_int_equal(regs[CPUID_EAX], eax);
+    assert_int_equal(regs[CPUID_EBX], ebx);
+    assert_int_equal(regs[CPUID_ECX], ecx);
+    assert_int_equal(regs[CPUID_EDX], edx);
+}
+
+static void identity_leaves(void **state)
+{
+    char name[13] = "";
+
+    shim_start(PRIVILEGES_STOCK_ROOT, true);
+    ask(HYPERV_CPUID_VENDOR_AND_MAX_FUNCTIONS);
+    assert_int_equal(regs[CPUID_EAX], 0x40000006);
+    memcpy(name, &regs[CPUID_EBX], 12);
+    assert_string_equal(name, "Microsoft Hv");
+    ask(HYPERV_CPUID_INTERFACE);
+    assert_memory_equal(&regs[CPUID_EAX], "Hv#1", 4);
+    ask(HYPERV_CPUID_VERSION);
+    assert_regs(20348, 10 << 16, 0, 0);
+}
+
+static void features_of_a_stock_root(void **state)
+{
+    shim_start(PRIVILEGES_STOCK_ROOT, true);
+    ask(HYPERV_CPUID_FEATURES);
+    /* What Linux needs to see: hypercall, VP index, nothing that makes it a root. */
+    assert_int_equal(regs[CPUID_EAX], 0x8EFF);
+    assert_int_equal(regs[CPUID_EBX], 1U << 4 | 1U << 5);
+    assert_int_equal(regs[CPUID_ECX], 0);
+    assert_int_equal(regs[CPUID_EDX], 1U << 5 | 1U << 8 | 1U << 10 | 1U << 19);
+    ask(HYPERV_CPUID_ENLIGHTMENT_INFO);
+    assert_regs(1U << 2 | 1U << 3 | 1U << 5 | 1U << 9 | 1U << 10 | 1U << 11, UINT32_MAX, 0, 0);
+    ask(HYPERV_CPUID_IMPLEMENT_LIMITS);
+    assert_regs(PARTITION_MAX_VPS, PARTITION_MAX_VPS, 0, 0);
+    ask(HYPERV_CPUID_HARDWARE_FEATURES);
+    assert_regs(1U << 1 | 1U << 3, 0, 0, 0);
+}
+
+static void features_of_a_stock_child(void **state)
+{
+    shim_start(PRIVILEGES_STOCK_CHILD, false);
+    ask(HYPERV_CPUID_FEATURES);
+    assert_int_equal(regs[CPUID_EAX], 0x8E7F); /* no reset register */
+    assert_int_equal(regs[CPUID_EBX], 1U << 4 | 1U << 5);
+}
+
+/* No privilege, no hint and no feature that rests on it. */
+static void features_follow_privileges(void **state)
+{
+    shim_start(0, false);
+    ask(HYPERV_CPUID_FEATURES);
+    assert_regs(0, 0, 0, HV_FEATURE_GUEST_CRASH_MSR_AVAILABLE);
+    ask(HYPERV_CPUID_ENLIGHTMENT_INFO);
+    assert_regs(HV_X64_RELAXED_TIMING_RECOMMENDED, UINT32_MAX, 0, 0);
+    shim_start(UINT64_MAX, true);
+    ask(HYPERV_CPUID_FEATURES);
+    assert_int_equal(regs[CPUID_EBX] & (HV_CREATE_PARTITIONS | HV_CPU_MANAGEMENT) >> 32, 0);
+}
+
+static void other_hypervisor_leaves_are_zero(void **state)
+{
+    shim_start(PRIVILEGES_STOCK_ROOT, true);
+    for (uint32_t leaf = 0x40000007; leaf < 0x40000200; leaf++) {
+        ask(leaf);
+        assert_regs(0, 0, 0, 0);
+    }
+    ask(HYPERV_CPUID_VIRT_STACK_PROPERTIES);
+    assert_regs(0, 0, 0, 0);
+}
+
+static void leaf_1(void **state)
+{
+    uint32_t hidden = 1U << 3 | 1U << 5 | 1U << 24;
+
+    shim_start(PRIVILEGES_STOCK_ROOT, true);
+    filter(1, 0, 0);
+    assert_regs(0, 0x02000000, 1U << 31 | 1U << 21, 1U << 9);
+    shim.cr4 = 1U << 18;
+    filter(1, 0, UINT32_MAX);
+    assert_regs(UINT32_MAX, 0x02FFFFFF, ~hidden, UINT32_MAX);
+    shim.cr4 = 0;
+    shim.vps[2].apic.state.base = 0xFEE00000;
+    filter(1, 0, UINT32_MAX);
+    assert_regs(UINT32_MAX, 0x02FFFFFF, ~(hidden | 1U << 27), ~(1U << 9));
+}
+
+static void leaves_with_the_apic_id(void **state)
+{
+    shim_start(PRIVILEGES_STOCK_ROOT, true);
+    for (uint32_t subleaf = 0; subleaf < 3; subleaf++) {
+        filter(0xB, subleaf, 0x77);
+        assert_regs(0x77, 0x77, 0x77, 0x102);
+        filter(0x1F, subleaf, 0x77);
+        assert_regs(0x77, 0x77, 0x77, 0x102);
+    }
+    filter(0x8000001E, 0, 0x77);
+    assert_regs(0x102, 0x77, 0x77, 0x77);
+}
+
+static void cet_and_protection_keys(void **state)
+{
+    shim_start(PRIVILEGES_STOCK_ROOT, true);
+    filter(7, 0, UINT32_MAX);
+    assert_regs(UINT32_MAX, UINT32_MAX, ~(1U << 7 | 1U << 4), ~(1U << 20));
+    shim.cr4 = 1U << 22;
+    filter(7, 0, UINT32_MAX);
+    assert_regs(UINT32_MAX, UINT32_MAX, ~(1U << 7), ~(1U << 20));
+    filter(7, 1, UINT32_MAX);
+    assert_regs(UINT32_MAX, UINT32_MAX, UINT32_MAX, ~(1U << 18));
+    filter(7, 2, UINT32_MAX);
+    assert_regs(UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX);
+    filter(0xD, 0, UINT32_MAX);
+    assert_regs(UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX);
+    filter(0xD, 1, UINT32_MAX);
+    assert_regs(UINT32_MAX, UINT32_MAX, ~(3U << 11), UINT32_MAX);
+    filter(0xD, 11, UINT32_MAX);
+    assert_regs(0, 0, 0, 0);
+    filter(0xD, 12, UINT32_MAX);
+    assert_regs(0, 0, 0, 0);
+}
+
+static void extended_features(void **state)
+{
+    uint32_t hidden = 1U << 2 | 1U << 3 | 1U << 10 | 1U << 12 | 1U << 23 | 1U << 24 | 1U << 28;
+
+    shim_start(PRIVILEGES_STOCK_ROOT, true);
+    filter(0x80000001, 0, UINT32_MAX);
+    assert_regs(UINT32_MAX, UINT32_MAX, ~hidden, UINT32_MAX);
+    filter(0x80000001, 0, 0); /* Intel: no APIC bit appears here */
+    assert_regs(0, 0, 0, 0);
+    shim.vps[2].apic.state.base = 0;
+    filter(0x80000001, 0, UINT32_MAX);
+    assert_regs(UINT32_MAX, UINT32_MAX, ~hidden, ~(1U << 9));
+}
+
+static void invariant_tsc_on_request(void **state)
+{
+    shim_start(PRIVILEGES_STOCK_ROOT, true);
+    filter(0x80000007, 0, UINT32_MAX);
+    assert_regs(UINT32_MAX, UINT32_MAX, UINT32_MAX, ~(1U << 8));
+    shim.partition.tsc_invariant_control = HV_EXPOSE_INVARIANT_TSC;
+    filter(0x80000007, 0, 0);
+    assert_regs(0, 0, 0, 1U << 8);
+    /* Not offered: the processor's own answer. */
+    shim_start(PRIVILEGES_STOCK_ROOT & ~HV_ACCESS_TSC_INVARIANT, true);
+    filter(0x80000007, 0, UINT32_MAX);
+    assert_regs(UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX);
+    filter(0x80000007, 0, 0);
+    assert_regs(0, 0, 0, 0);
+}
+
+static void hidden_leaves_and_the_rest(void **state)
+{
+    static const uint32_t zero[] = {5, 0xA, 0x8000000A, 0x8000001B, 0x8000001F, 0x80000022};
+    static const uint32_t native[] = {0, 2, 4, 6, 0x16, 0x80000000, 0x80000002, 0x80000008};
+
+    shim_start(PRIVILEGES_STOCK_ROOT, true);
+    for (size_t i = 0; i < ARRAY_SIZE(zero); i++) {
+        filter(zero[i], 0, UINT32_MAX);
+        assert_regs(0, 0, 0, 0);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(native); i++) {
+        filter(native[i], 0, 0x12345678);
+        assert_regs(0x12345678, 0x12345678, 0x12345678, 0x12345678);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(identity_leaves),
+        cmocka_unit_test(features_of_a_stock_root),
+        cmocka_unit_test(features_of_a_stock_child),
+        cmocka_unit_test(features_follow_privileges),
+        cmocka_unit_test(other_hypervisor_leaves_are_zero),
+        cmocka_unit_test(leaf_1),
+        cmocka_unit_test(leaves_with_the_apic_id),
+        cmocka_unit_test(cet_and_protection_keys),
+        cmocka_unit_test(extended_features),
+        cmocka_unit_test(invariant_tsc_on_request),
+        cmocka_unit_test(hidden_leaves_and_the_rest),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
