@@ -43,8 +43,15 @@ def ours(hypervisor, options="", name="ours"):
     return Machine(name, {"hypervisor": hypervisor, "hv_options": options}, counters=True)
 
 
-def xen(memory_mib, smp):
-    """Debian's Xen with the kernel as PV dom0. Multiboot loaders of QEMU want it unpacked."""
+def xen(kernel, memory_mib, smp):
+    """
+    Debian's Xen with the kernel as PV dom0, which the cloud kernels are not built for (VhostError).
+    Multiboot loaders of QEMU want Xen's file unpacked.
+    """
+    folder = pathlib.Path(debian.Cache().kernel(kernel)["vmlinuz"]).parent
+    if not any("CONFIG_XEN_DOM0=y" in path.read_text().splitlines()
+               for path in folder.glob("config-*")):
+        raise vhost.VhostError(f"kernel {kernel} is not built for its dom0")
     packed = debian.Cache().package(XEN_PACKAGE) / XEN_FILE
     plain = SCRATCH / "xen.elf32"
     paths.write_whole(plain, gzip.decompress(packed.read_bytes()))
@@ -54,16 +61,12 @@ def xen(memory_mib, smp):
         "hv_options": f"{XEN_OPTIONS} dom0_mem={dom0}M,max:{dom0}M dom0_max_vcpus={smp}"})
 
 
-def runs_as_dom0(kernel):
-    """Whether Debian built this kernel for the privileged domain; the cloud kernels are not."""
-    folder = debian.Cache().kernel(kernel)["vmlinuz"].rpartition("/")[0]
-    return any("CONFIG_XEN_DOM0=y" in path.read_text().splitlines()
-               for path in pathlib.Path(folder).glob("config-*"))
-
-
 def build_image(kernel):
     """Builds the workloads and the image that all machines boot from; returns its path."""
-    subprocess.run(["ninja", "-C", str(paths.BUILD), "--quiet", GUEST_PROGRAM], check=True)
+    built = subprocess.run(["ninja", "-C", str(paths.BUILD), GUEST_PROGRAM], check=False, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if built.returncode != 0:
+        raise initramfs.ImageError(f"{GUEST_PROGRAM} is not built:\n{built.stdout}")
     root = debian.Cache().root("openssl", ["openssl"])
     image = SCRATCH / f"bench-{kernel}.img"
     paths.write_whole(image, initramfs.build(
@@ -160,7 +163,7 @@ class Session:
         before, started = self.counters(), time.monotonic()
         self.host.console.send(f"run {name} {seconds} {arguments}\n")
         answer = self.host.console.wait(
-            rf"^BENCH (?:RESULT {name} (\S+) \S+ (\S+)|ERROR .*)$", seconds + ANSWER_BOUND_S)
+            rf"^BENCH (?:RESULT {name} (\S+) \S+ (\S+)|ERROR .*)\n", seconds + ANSWER_BOUND_S)
         lasted = time.monotonic() - started
         after = self.counters()
         self.host.console.wait("^BENCH READY", ANSWER_BOUND_S)

@@ -9,8 +9,12 @@ A suite returns rows; it knows nothing of how they are shown. `target` is a boun
 import dataclasses
 import json
 import statistics
+import textwrap
 
 from bh import paths
+
+WIDTH = 100
+PEERS_IN_TABLE = 2
 
 
 @dataclasses.dataclass
@@ -32,12 +36,20 @@ class Row:
         ours, peer = median(self.ours), median(self.peer)
         return ours / peer if ours is not None and peer else None
 
+    def ratios(self):
+        """The ratio of each round: its spread says what the ratio of the medians is worth."""
+        return [a / b for a, b in zip(self.ours, self.peer) if b]
+
+    def value(self):
+        """What the target bounds."""
+        return self.ratio if self.peer_name else median(self.ours)
+
     @property
     def met(self):
         """True or False; None when there is no target."""
         if self.target is None:
             return None
-        value = self.ratio if self.peer_name else median(self.ours)
+        value = self.value()
         if value is None:
             return False
         return value >= self.target if self.bound == "least" else value <= self.target
@@ -45,18 +57,17 @@ class Row:
     def target_text(self):
         if self.target is None:
             return ""
-        return f"{'>=' if self.bound == 'least' else '<='} {number(self.target)}"
+        return f"{'>=' if self.bound == 'least' else '<='}{number(self.target)}"
 
     def verdict(self):
         return {True: "met", False: "MISSED", None: ""}[self.met]
 
     def as_json(self):
-        ratios = [a / b for a, b in zip(self.ours, self.peer) if b]
         return {"name": self.name, "unit": self.unit, "ours": median(self.ours),
                 "peer": median(self.peer), "peer_name": self.peer_name, "ratio": self.ratio,
                 "target": self.target, "met": self.met, "bound": self.bound,
                 "spread": {"ours": spread(self.ours), "peer": spread(self.peer),
-                           "ratio": spread(ratios)}}
+                           "ratio": spread(self.ratios())}}
 
 
 def median(samples):
@@ -77,43 +88,49 @@ def number(value):
     return f"{value:.3g}" if abs(value) >= 1 else f"{value:.2f}"
 
 
-def percent(samples):
-    """Half of the spread in percent of the median."""
-    middle = median(samples)
-    if not middle or len(samples) < 2:
+def half_spread(samples):
+    """Half of the spread in percent of the median, as text; nothing for a single sample."""
+    if len(samples) < 2:
         return ""
-    return f"±{50 * (max(samples) - min(samples)) / middle:.0f}%"
+    return f"±{50 * (max(samples) - min(samples)) / median(samples):.0f}%"
 
 
 def show(heading, rows):
-    """Prints lines whose columns are as wide as they must be; the first is text, the rest figures."""
-    lines = [heading, *rows]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(heading))]
-    for line in lines:
+    """Prints columns as wide as they must be; the first is text, empty ones are left out."""
+    columns = [column for column in zip(heading, *rows) if any(column[1:])]
+    widths = [max(map(len, column)) for column in columns]
+    for line in zip(*columns):
         print("  ".join([line[0].ljust(widths[0])] + [cell.rjust(width) for cell, width
                         in zip(line[1:], widths[1:])]).rstrip())
     print()
 
 
+def show_compared(rows, peers):
+    """One table for ours and at most two peers; the target stands beside the peer that has one."""
+    heading, lines = ["", "unit", "ours"], {}
+    for peer in peers:
+        heading += [peer, "ratio", "", "target", ""]
+        for row in (r for r in rows if r.peer_name == peer):
+            line = lines.setdefault(row.name, [row.name, row.unit, number(median(row.ours))])
+            line += [number(median(row.peer)), "-" if row.ratio is None else f"{row.ratio:.2f}",
+                     half_spread(row.ratios()), row.target_text(), row.verdict()]
+    show(heading, lines.values())
+
+
 def show_rows(rows):
-    """The rows of each peer as one table, then what was missed and why."""
-    for peer in dict.fromkeys(row.peer_name for row in rows):
-        ours = [row for row in rows if row.peer_name == peer]
-        if peer:
-            show(("against " + peer, "unit", "ours", "", "peer", "", "ratio", "target", ""),
-                 [(r.name, r.unit, number(median(r.ours)), percent(r.ours), number(median(r.peer)),
-                   percent(r.peer), "-" if r.ratio is None else f"{r.ratio:.2f}",
-                   r.target_text(), r.verdict()) for r in ours])
-        else:
-            show(("ours alone", "unit", "ours", "", "target", ""),
-                 [(r.name, r.unit, number(median(r.ours)), percent(r.ours), r.target_text(),
-                   r.verdict()) for r in ours])
+    """Everything as tables, then what was missed, by how much, and why."""
+    peers = list(dict.fromkeys(row.peer_name for row in rows if row.peer_name))
+    for n in range(0, len(peers), PEERS_IN_TABLE):
+        show_compared(rows, peers[n:n + PEERS_IN_TABLE])
+    show(("", "unit", "ours", "", "target", ""),
+         [(r.name, r.unit, number(median(r.ours)), half_spread(r.ours), r.target_text(),
+           r.verdict()) for r in rows if not r.peer_name])
     missed = [row for row in rows if row.met is False]
     for row in missed:
-        value = row.ratio if row.peer_name else median(row.ours)
+        value = row.value()
         how = "not measured" if value is None else (
-            f"{value:.2f} instead of {row.target_text()}, off by {abs(value - row.target):.2f}")
-        print(f"missed: {row.name}: {how}" + (f"\n        {row.why}" if row.why else ""))
+            f"{value:.2f} instead of {row.target_text()}, off by {abs(value - row.target):.2f}. ")
+        print(textwrap.fill(f"missed: {row.name}: {how}{row.why}", WIDTH, subsequent_indent="  "))
     if missed:
         print()
 

@@ -22,6 +22,7 @@ struct walk {
     struct acpi_info *out;
     const char **why;
     bool madt_seen;
+    uint64_t table; /* physical address of the one that is being read */
 };
 
 static int fail(struct walk *w, int err, const char *why)
@@ -262,6 +263,8 @@ static int madt_parse(struct walk *w, const uint8_t *p, uint32_t len)
         if (err)
             return err;
     }
+    w->out->madt = w->table;
+    w->out->madt_len = len;
     w->madt_seen = true;
     return 0;
 }
@@ -390,6 +393,7 @@ static int table_take(struct walk *w, uint64_t pa)
         return 0;
     }
     memcpy(&h, p, sizeof(h));
+    w->table = pa;
     for (unsigned i = 0; i < ARRAY_SIZE(tables); i++) {
         if (memcmp(h.signature, tables[i].signature, sizeof(h.signature)))
             continue;
@@ -427,7 +431,7 @@ static int root_walk(struct walk *w, uint64_t pa, const char *signature, uint32_
 int acpi_parse(const struct boot_mem *mem, const uint8_t *rsdp, uint32_t len, struct acpi_info *out,
                const char **why)
 {
-    struct walk w = {mem, out, why, false};
+    struct walk w = {mem, out, why, false, 0};
     struct acpi_rsdp r = {0};
     uint32_t good = rsdp_check(rsdp, len);
     int err = -EFAULT;

@@ -82,6 +82,8 @@ struct acpi_mcfg {
 /** What the hypervisor needs of the tables. */
 struct acpi_info {
     unsigned revision; /* of the RSDP */
+    uint64_t madt;     /* physical address of the table, madt_len bytes */
+    uint32_t madt_len;
     uint32_t lapic_addr;
     bool pcat_compat; /* there are two 8259s */
     unsigned lp_count;
@@ -119,5 +121,13 @@ int acpi_find_rsdp(const struct boot_mem *mem, uint8_t rsdp[ACPI_RSDP_MAX], uint
  */
 int acpi_parse(const struct boot_mem *mem, const uint8_t *rsdp, uint32_t len, struct acpi_info *out,
                const char **why);
+
+/**
+ * Take processors out of a MADT, so that the parent does not wait ten seconds for each that it
+ * cannot have: those for which keep() is false are marked as neither enabled nor online capable,
+ * and the checksum is made good. `madt` is a table that acpi_parse() accepted, `len` bytes. Returns
+ * how many were taken out.
+ */
+unsigned acpi_madt_hide(uint8_t *madt, uint32_t len, bool (*keep)(apic_id_t apic_id));
 
 #endif

@@ -23,12 +23,13 @@
 #include "lib/string.h"
 
 /* Memory of the hypervisor: so much, and so much of every byte of RAM for nested tables. */
-#define CHUNK_BASE   (8ULL << 20)
-#define CHUNK_SHARE  256 /* 1/256 of RAM */
-#define CHUNK_ALIGN  (2ULL << 20)
-#define BOOT_MAP_END (4ULL << 30) /* what the boot page tables reach */
-#define LOW_MEMORY   0xa0000ULL
-#define PARENT_MIN   (64UL << 20)
+#define CHUNK_BASE          (8ULL << 20)
+#define CHUNK_SHARE         256 /* 1/256 of RAM */
+#define CHUNK_ALIGN         (2ULL << 20)
+#define BOOT_MAP_END        (4ULL << 30) /* what the boot page tables reach */
+#define RESERVED_MAPPED_MAX (1ULL << 30) /* larger ones are address space, see space.c */
+#define LOW_MEMORY          0xa0000ULL
+#define PARENT_MIN          (64UL << 20)
 
 extern const uint8_t image_start[], image_end[];
 void boot_main(uint32_t magic, uint32_t info);
@@ -185,6 +186,30 @@ static void start_boot_processor(void)
         fatal("%s", why);
 }
 
+static bool processor_runs(apic_id_t apic_id)
+{
+    for (uint32_t i = 0; i < lp_count; i++)
+        if (lps[i]->apic_id.v == apic_id.v)
+            return true;
+    return false;
+}
+
+/*
+ * The parent shall not look for processors that are not used or did not start. A table outside of
+ * what space.c maps stays as it is: that costs time at the parent's start, nothing else.
+ */
+static void hide_processors(void)
+{
+    range_map_for_each(r, &machine)
+    {
+        if (r->start > acpi.madt || acpi.madt + acpi.madt_len > r->end ||
+            r->type == RANGE_UNUSABLE ||
+            (r->type == RANGE_RESERVED && r->end - r->start > RESERVED_MAPPED_MAX))
+            continue;
+        acpi_madt_hide(hpa_to_virt(hpa(acpi.madt)), acpi.madt_len, processor_runs);
+    }
+}
+
 static void start_other_processors(void)
 {
     struct range_query query = {.size = PAGE_SIZE,
@@ -199,6 +224,7 @@ static void start_other_processors(void)
         fatal("no free page below 640 KiB to start the other processors from");
     if (smp_start_all(&acpi, (uint32_t)min_u64(opts.maxcpus, LP_MAX), hpa(page)))
         fatal("out of memory while starting the other processors");
+    hide_processors();
     log_info("%u logical processors, TSC %lu kHz, APIC timer %lu kHz", lp_count,
              clock_tsc_hz() / 1000, clock_apic_hz() / 1000);
 }

@@ -352,20 +352,26 @@ static void ipi_logical_cluster(void)
     smp_run_all(set_flat_ldr, NULL, LONG_US);
 }
 
-static void ipi_lowest_priority(void)
+static uint32_t counts_total(void)
 {
     uint32_t total = 0;
 
+    for (uint32_t i = 0; i < cpu_count; i++)
+        total += cpus[i].irq_count[VECTOR];
+    return total;
+}
+
+static void ipi_lowest_priority(void)
+{
     irq_enable();
     smp_run_all(set_flat_ldr, NULL, LONG_US);
     counts_clear();
-    for (unsigned n = 0; n < 8; n++) {
+    for (uint32_t n = 1; n <= 8; n++) {
         apic_icr(logical_dest(BIT(cpu_count) - 1), ICR_LOWEST | ICR_LOGICAL | ICR_ASSERT | VECTOR);
-        delay_us(2000);
+        EXPECT(WAIT_FOR(counts_total() == n, LONG_US), "%u sent, %u arrive", n, counts_total());
     }
-    for (uint32_t i = 0; i < cpu_count; i++)
-        total += cpus[i].irq_count[VECTOR];
-    EXPECT(total == 8, "8 lowest priority interrupts arrive %u times", total);
+    delay_us(5000);
+    EXPECT(counts_total() == 8, "8 sent, %u arrive", counts_total());
 }
 
 static void ipi_self_register(void)
@@ -405,8 +411,15 @@ static void xapic_world(void)
     to_x2apic(NULL);
 }
 
+static void on_synthetic(struct trap_frame *f)
+{
+    wrmsr(HV_X64_MSR_EOI, 0);
+}
+
 static void synthetic_icr_and_eoi(void)
 {
+    struct cpu *cpu = this_cpu();
+
     SKIP_IF(!(hv_privileges() & HV_MSR_APIC_ACCESS_AVAILABLE), "not offered");
     irq_enable();
     counts_clear();
@@ -414,6 +427,12 @@ static void synthetic_icr_and_eoi(void)
         wrmsr(HV_X64_MSR_ICR,
               (uint64_t)cpus[i].apic_id << (this_cpu()->x2apic ? 32 : 56) | ICR_ASSERT | VECTOR);
         counts_check("synthetic ICR", BIT(i));
+    }
+    irq_handler_set(VECTOR, on_synthetic);
+    for (uint32_t n = 1; n <= 20; n++) {
+        apic_icr(cpu->apic_id, ICR_FIXED | ICR_ASSERT | VECTOR);
+        REQUIRE(WAIT_FOR(cpu->irq_count[VECTOR] == n, LONG_US), "interrupt %u is lost", n);
+        EXPECT(!apic_bit(APIC_ISR, VECTOR), "the synthetic EOI ends nothing");
     }
 }
 

@@ -7,10 +7,9 @@ A parent partition under test: commands by its console, dumps by the hypervisor'
         version = machine.run("uname -r")
 """
 
+import os
 import re
-import subprocess
-import sys
-import threading
+import tempfile
 
 from bh import vhost
 
@@ -26,7 +25,6 @@ class Machine(vhost.VirtualHost):
 
     def __init__(self, config, log_dir):
         super().__init__(config, log_dir)
-        self.uptime_s = None
         self._number = 0
 
     def start(self, timeout_s):
@@ -54,3 +52,17 @@ class Machine(vhost.VirtualHost):
         self.debug.send(key)
         self.debug.wait(rf"^bulkhead: end of dump '{key}'$", DUMP_S)
         return self.debug.text[begun:]
+
+    def memory(self, start, size):
+        """Bytes of the machine's physical memory, past all processors."""
+        with tempfile.TemporaryDirectory(prefix="bulkhead-") as folder:
+            path = os.path.join(folder, "memory")
+            self.qmp("pmemsave", val=start, size=size, filename=path)
+            with open(path, "rb") as handle:
+                return handle.read()
+
+    def reset_reason(self):
+        """Why the machine was reset last, as QEMU says; None when it was not."""
+        self.qmp("query-status")
+        resets = [e["data"]["reason"] for e in self._events if e["event"] == "RESET"]
+        return resets[-1] if resets else None

@@ -39,8 +39,8 @@ def run_boot(name, wanted, **machine):
     problems = []
     try:
         with vhost.VirtualHost(config, LOGS / name) as host:
-            line = host.console.wait(r"^FIRMWARE (.*)$", BOOT_S).group(1)
-            host.console.wait(r"^BULKHEAD-TEST-EXIT 0$", END_S)
+            line = host.console.wait(r"^FIRMWARE (.*)\n", BOOT_S).group(1)
+            host.console.wait(r"^BULKHEAD-TEST-EXIT 0\n", END_S)
             host.wait_exit(END_S)
             if not re.fullmatch(wanted, line):
                 problems.append(f"the parent says: {line}")

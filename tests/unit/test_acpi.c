@@ -182,6 +182,35 @@ static void test_madt(void **state)
     assert_int_equal(info.nmis[2].uid, 7);
 }
 
+static bool keep_even(apic_id_t apic_id)
+{
+    return !(apic_id.v & 1);
+}
+
+static void test_madt_hide(void **state)
+{
+    const struct madt_x2apic far = {{MADT_X2APIC, sizeof(far)}, 0, 301, 1, 9};
+    uint8_t sum = 0;
+
+    madt_begin();
+    for (uint8_t i = 0; i < 4; i++)
+        add_lapic(i, i, i < 3 ? 1 : 2);
+    madt_add(&far, sizeof(far));
+    uint64_t at = table("APIC", madt, madt_len);
+    assert_int_equal(parse(2), 0);
+    assert_int_equal(info.lp_count, 5);
+    assert_true(info.madt == at);
+    uint8_t *p = mem + info.madt;
+    assert_int_equal(acpi_madt_hide(p, info.madt_len, keep_even), 3);
+    for (uint32_t i = 0; i < info.madt_len; i++)
+        sum = (uint8_t)(sum + p[i]);
+    assert_int_equal(sum, 0);
+    assert_int_equal(parse(2), 0);
+    assert_int_equal(info.lp_count, 2);
+    assert_int_equal(info.lps[1].apic_id.v, 2);
+    assert_int_equal(acpi_madt_hide(p, info.madt_len, keep_even), 0);
+}
+
 static void test_madt_bounds(void **state)
 {
     const struct madt_ioapic io = {{MADT_IOAPIC, sizeof(io)}, 1, 0, 0xfec00000, 0};
@@ -366,6 +395,7 @@ int main(void)
 {
     const struct CMUnitTest tests_[] = {
         cmocka_unit_test_setup_teardown(test_madt, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_madt_hide, setup, teardown),
         cmocka_unit_test_setup_teardown(test_madt_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_madt_malformed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fadt, setup, teardown),

@@ -67,6 +67,27 @@ static void check(const struct acpi_info *i)
         abort();
 }
 
+static bool keep_even(apic_id_t apic_id)
+{
+    return !(apic_id.v & 1);
+}
+
+/* A table of its own, so that the sanitizer sees a write past it. Its sum stays good. */
+static void hide(const struct memory *m, const struct acpi_info *i)
+{
+    uint8_t *copy = malloc(i->madt_len), sum = 0;
+
+    if (!copy)
+        return;
+    memcpy(copy, m->data + (i->madt - BASE), i->madt_len);
+    acpi_madt_hide(copy, i->madt_len, keep_even);
+    for (uint32_t at = 0; at < i->madt_len; at++)
+        sum = (uint8_t)(sum + copy[at]);
+    if (sum || acpi_madt_hide(copy, i->madt_len, keep_even))
+        abort();
+    free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct acpi_info info;
@@ -83,9 +104,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(m.data, data, m.size);
     mend_all(&m);
     if (!acpi_find_rsdp(&mem, rsdp, &len, &pa)) {
-        if (!acpi_parse(&mem, rsdp, len, &info, &why))
+        if (!acpi_parse(&mem, rsdp, len, &info, &why)) {
             check(&info);
-        else if (!why)
+            hide(&m, &info);
+        } else if (!why)
             abort();
     }
     free(m.data);

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "hypervisor/boot/efi_memmap.h"
 #include "hypervisor/boot/linux_loader.h"
 #include "lib/string.h"
 
@@ -46,6 +47,10 @@ static void check(const struct linux_input *in, const struct linux_plan *p,
         need(apart(p->kernel_load, p->kernel_room, in->avoid[i].start, len));
         need(apart(p->block_start, p->block_len, in->avoid[i].start, len));
     }
+    if (in->free) {
+        need(range_map_is_ram(in->free, p->kernel_load, p->kernel_room));
+        need(range_map_is_ram(in->free, p->block_start, p->block_len));
+    }
     void *block = malloc(p->block_len);
     if (!block)
         return;
@@ -68,7 +73,7 @@ static void put_desc(uint8_t *at, uint32_t type, uint64_t phys, uint64_t pages)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct range_map map, before;
+    static struct range_map map, before, unused;
     struct range avoid[2];
     struct linux_plan plan;
     const char *why = NULL;
@@ -105,7 +110,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                              .efi = &efi,
                              .efi_memmap = descs,
                              .fb = &fb};
-    before = map;
+    before = unused = map;
+    if (data[56] & 2 && efi.desc_size >= EFI_MEMMAP_DESC_MIN) {
+        (void)efi_memmap_keep_boot_data(&unused, descs, efi.memmap_len, efi.desc_size);
+        in.free = &unused;
+    }
     if (!linux_plan_make(&in, &plan, &why))
         check(&in, &plan, &before);
     else

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Commands of the system tests that are longer than a line.
+# Commands of the system tests that are longer than a line. HOST is an address and a port.
 
-# card_of DRIVER: the network card that a driver runs; disk_of BUS: the block device on a bus.
+# card_of DRIVER: the network card that a driver runs. disk_of BUS: the block device on a bus.
 card_of() {
     for card in /sys/class/net/*; do
         [ "$(basename "$(readlink "$card/device/driver")")" != "$1" ] || basename "$card"
@@ -31,21 +31,90 @@ disk_sum() {
     dd if="/dev/$disk" bs=1M count="$2" 2>/dev/null | sha256sum
 }
 
-# net_get HOST PORT: the checksum of what the host sends.
+# net_get HOST MIB: the checksum of what the host sends.
 net_get() {
-    echo get | nc "$1" "$2" | sha256sum
+    echo "get $2" | nc "${1%:*}" "${1#*:}" | sha256sum
 }
 
-# net_put HOST PORT MIB: sends MIB of the virtio disk; says what the host answers.
+# net_put HOST MIB: sends the host as much; it answers with the checksum of what arrived.
 net_put() {
-    { echo put; dd if="/dev/$(disk_of virtio)" bs=1M count="$3" 2>/dev/null; } | nc "$1" "$2"
+    { echo put; dd if=/dev/zero bs=1M count="$2" 2>/dev/null; } | nc "${1%:*}" "${1#*:}"
+}
+
+# together COMMAND…: runs them at once. For each a line: number, status, last line of its output.
+together() {
+    n=0
+    pids=
+    for command; do
+        n=$((n + 1))
+        (
+            eval "$command" > "/tmp/together.$n" 2>&1
+            echo "$n $? $(tail -n 1 "/tmp/together.$n")"
+        ) &
+        pids="$pids $!"
+    done
+    wait $pids
+}
+
+# repeat WANTED COMMAND…: again and again until the file /tmp/enough is there, at least once. The
+# output of each must be WANTED. Says how often it was.
+repeat() {
+    wanted=$1
+    shift
+    count=0
+    while :; do
+        got=$("$@" | cut -d' ' -f1)
+        [ "$got" = "$wanted" ] || { echo "round $count gave $got"; return 1; }
+        count=$((count + 1))
+        [ ! -e /tmp/enough ] || break
+    done
+    echo "$count rounds"
+}
+
+# load SECONDS: work of many kinds on all processors.
+load() {
+    n=$(nproc)
+    rm -f /tmp/enough
+    (cd /tmp && stress-ng --cpu "$n" --vm "$n" --vm-bytes 96M --fork 2 --switch "$n" \
+        --timer 1 --membarrier 1 --tlb-shootdown 1 --mprotect 1 --verify --timeout "$1" \
+        --oomable --log-brief) > /tmp/load.log 2>&1
+    status=$?
+    touch /tmp/enough
+    grep -E '(fail|error): |unsuccessful|failed: [1-9]' /tmp/load.log && return 1
+    tail -n 1 /tmp/load.log
+    return $status
 }
 
 # interrupts: for each processor the sum of the interrupts that the kernel took. Left out are
 # lines that count something else: exceptions, polls, NMIs, and flushes that are part of a call.
 interrupts() {
     awk 'NR == 1 { n = NF; next }
-         $1 ~ /^(NMI|TLB|TRM|THR|DFR|MCE|MCP|ERR|MIS|PIN|NPI|PIW|PMN):$/ { next }
+         $1 ~ /^(NMI|TLB|TRM|THR|DFR|MCE|MCP|ERR|MIS|PIN|NPI|PIW|PMN|PMI):$/ { next }
          { for (i = 0; i < n; i++) sum[i] += $(i + 2) }
          END { for (i = 0; i < n; i++) printf "%d ", sum[i]; print "" }' /proc/interrupts
+}
+
+# timer_ticks N: waits until the timer of each of the N processors has fired again.
+timer_ticks() {
+    for i in $(seq 0 $(($1 - 1))); do
+        before=$(timer_count "$i")
+        tries=0
+        while [ "$(timer_count "$i")" = "$before" ]; do
+            tries=$((tries + 1))
+            [ $tries -lt 100 ] || { echo "no timer interrupt on processor $i"; return 1; }
+            taskset -c "$i" usleep 5000
+        done
+    done
+}
+
+timer_count() {
+    awk -v column=$(($1 + 2)) '$1 == "HVS:" { print $column }' /proc/interrupts
+}
+
+# problems: what the kernel says with a level of "error" or worse, and all that sounds like it.
+problems() {
+    dmesg -r | grep -E -e '^<[0-3]>' -e 'BUG|WARNING|Oops|Call Trace|[Uu]nhandled|lockup|stall' \
+        -e 'lost interrupt|timed out|NETDEV WATCHDOG|blocked for more|unstable|[Ss]purious' \
+        -e 'irq [0-9]+: nobody|Unknown .*MSR|unchecked MSR|not responding|marking.*bad'
+    true
 }

@@ -3,7 +3,7 @@
 
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/lp.h"
-#include "hypervisor/debug/log.h"
+#include "hypervisor/intercept/decode.h"
 #include "hypervisor/mm/direct.h"
 #include "hypervisor/mm/frame.h"
 #include "hypervisor/mm/gpamap.h"
@@ -47,6 +47,7 @@ int vendor_probe(const char **why)
         return -ENODEV;
     }
     cpu_cpuid(0x40000000, 0, r);
+    svm_length_init(r[3]);
     svm_is_tcg = !memcmp(&r[1], "TCGTCGTCGTCG", 12);
     return svm_maps_init();
 }
@@ -151,16 +152,17 @@ static void describe_fault(const struct vmcb *c, struct exit *e)
 }
 
 /*
- * VMRUN refused the state. If a control register changed since the last entry,
- * the guest wrote a value that the processor should have faulted: undo, #GP.
+ * VMRUN refused the state, or the guest's own write of a control register: a value
+ * that the processor should have faulted. Undo it, #GP; that can fail only once.
  */
 static enum exit_reason recover_invalid(struct vp *vp)
 {
     struct vp_arch *a = vp->arch;
     struct vmcb *c = a->vmcb;
 
-    if (c->cr0 == a->good_cr0 && c->cr3 == a->good_cr3 && c->cr4 == a->good_cr4)
+    if (a->recovering)
         return EXIT_INVALID;
+    a->recovering = true;
     c->cr0 = a->good_cr0;
     c->cr3 = a->good_cr3;
     c->cr4 = a->good_cr4;
@@ -170,27 +172,19 @@ static enum exit_reason recover_invalid(struct vp *vp)
 
 static const struct {
     uint16_t code;
-    uint8_t reason, len;
+    uint8_t reason;
+    uint8_t kind, len; /* enum insn_simple and its usual length, where the handler moves RIP on */
 } simple_exits[] = {
-    {VMEXIT_INTR, EXIT_INTR, 0},
-    {VMEXIT_NMI, EXIT_NMI, 0},
-    {VMEXIT_SMI, EXIT_NONE, 0},
-    {VMEXIT_INIT, EXIT_NONE, 0},
-    {VMEXIT_VINTR, EXIT_NONE, 0},
-    {VMEXIT_CPUID, EXIT_CPUID, 2},
-    {VMEXIT_HLT, EXIT_HLT, 1},
-    {VMEXIT_VMMCALL, EXIT_HYPERCALL, 3},
-    {VMEXIT_SHUTDOWN, EXIT_SHUTDOWN, 0},
-    {VMEXIT_INVLPGA, EXIT_UNDEFINED, 0},
-    {VMEXIT_CR8_WRITE, EXIT_CR8_WRITE, 0},
-    {VMEXIT_MONITOR, EXIT_UNDEFINED, 0},
-    {VMEXIT_MWAIT, EXIT_UNDEFINED, 0},
-    {VMEXIT_VMRUN, EXIT_UNDEFINED, 0},
-    {VMEXIT_VMRUN + 2, EXIT_UNDEFINED, 0},
-    {VMEXIT_VMRUN + 3, EXIT_UNDEFINED, 0},
-    {VMEXIT_VMRUN + 4, EXIT_UNDEFINED, 0},
-    {VMEXIT_VMRUN + 5, EXIT_UNDEFINED, 0},
-    {VMEXIT_SKINIT, EXIT_UNDEFINED, 0},
+    {VMEXIT_INTR, EXIT_INTR, 0, 0},         {VMEXIT_NMI, EXIT_NMI, 0, 0},
+    {VMEXIT_SMI, EXIT_NONE, 0, 0},          {VMEXIT_INIT, EXIT_NONE, 0, 0},
+    {VMEXIT_VINTR, EXIT_NONE, 0, 0},        {VMEXIT_CPUID, EXIT_CPUID, INSN_CPUID, 2},
+    {VMEXIT_HLT, EXIT_HLT, INSN_HLT, 1},    {VMEXIT_VMMCALL, EXIT_HYPERCALL, INSN_VMMCALL, 3},
+    {VMEXIT_SHUTDOWN, EXIT_SHUTDOWN, 0, 0}, {VMEXIT_CR8_WRITE, EXIT_CR8_WRITE, 0, 0},
+    {VMEXIT_INVLPGA, EXIT_UNDEFINED, 0, 0}, {VMEXIT_MONITOR, EXIT_UNDEFINED, 0, 0},
+    {VMEXIT_MWAIT, EXIT_UNDEFINED, 0, 0},   {VMEXIT_VMRUN, EXIT_UNDEFINED, 0, 0},
+    {VMEXIT_VMLOAD, EXIT_UNDEFINED, 0, 0},  {VMEXIT_VMSAVE, EXIT_UNDEFINED, 0, 0},
+    {VMEXIT_STGI, EXIT_UNDEFINED, 0, 0},    {VMEXIT_CLGI, EXIT_UNDEFINED, 0, 0},
+    {VMEXIT_SKINIT, EXIT_UNDEFINED, 0, 0},
 };
 
 static void describe_exit(struct vp *vp, struct exit *e)
@@ -205,8 +199,8 @@ static void describe_exit(struct vp *vp, struct exit *e)
         return;
     case VMEXIT_MSR:
         e->reason = EXIT_MSR;
-        e->insn_len = 2;
         e->msr.write = c->exit_info1 & 1;
+        e->insn_len = svm_insn_length(vp, e->msr.write ? INSN_WRMSR : INSN_RDMSR, 2);
         return;
     case VMEXIT_IOIO:
         describe_io(c, e);
@@ -224,7 +218,8 @@ static void describe_exit(struct vp *vp, struct exit *e)
     for (size_t i = 0; i < ARRAY_SIZE(simple_exits); i++) {
         if (simple_exits[i].code == c->exit_code) {
             e->reason = (enum exit_reason)simple_exits[i].reason;
-            e->insn_len = simple_exits[i].len;
+            if (simple_exits[i].len)
+                e->insn_len = svm_insn_length(vp, simple_exits[i].kind, simple_exits[i].len);
             return;
         }
     }
@@ -245,6 +240,33 @@ static void store_registers(struct vp *vp, const struct vmcb *c)
     vp->regs.gpr[RSP] = c->rsp;
     vp->regs.rip = c->rip;
     vp->regs.rflags = c->rflags;
+}
+
+/*
+ * The world switch. What the guest took is settled before the window for physical
+ * interrupts opens, because their handlers may leave new ones for it.
+ */
+static void enter_guest(struct vp *vp, struct lp *lp)
+{
+    struct vp_arch *a = vp->arch;
+    struct vmcb *c = a->vmcb;
+    uint64_t cr0 = c->cr0, cr3 = c->cr3, cr4 = c->cr4;
+
+    svm_enter(&vp->regs, a->vmcb_pa.v, lp->vendor->host_vmcb.v);
+    /* Release: a waiter for the flush of this VP sees what the guest wrote before. */
+    atomic_fetch_add_explicit(&vp->entries, 1, memory_order_release);
+    atomic_store_explicit(&vp->in_guest, false, memory_order_seq_cst);
+    if ((uint32_t)c->exit_code == (uint32_t)VMEXIT_INVALID)
+        c->exit_code = VMEXIT_INVALID; /* TCG stores 32 bits of it */
+    if (c->exit_code != VMEXIT_INVALID) {
+        a->good_cr0 = cr0;
+        a->good_cr3 = cr3;
+        a->good_cr4 = cr4;
+    }
+    store_registers(vp, c);
+    svm_events_collect(vp);
+    stgi();
+    cpu_interrupt_window();
 }
 
 void vendor_vp_run(struct vp *vp, struct exit *exit)
@@ -271,19 +293,8 @@ void vendor_vp_run(struct vp *vp, struct exit *exit)
         exit->code = 0;
         return;
     }
-    svm_enter(&vp->regs, a->vmcb_pa.v, lp->vendor->host_vmcb.v);
-    /* Release: a waiter for the flush of this VP sees what the guest wrote before. */
-    atomic_fetch_add_explicit(&vp->entries, 1, memory_order_release);
-    atomic_store_explicit(&vp->in_guest, false, memory_order_seq_cst);
-    stgi();
-    cpu_interrupt_window();
-
-    store_registers(vp, c);
-    svm_events_collect(vp);
+    enter_guest(vp, lp);
+    if (c->exit_code != VMEXIT_INVALID)
+        a->recovering = false;
     describe_exit(vp, exit);
-    if (exit->reason != EXIT_INVALID) {
-        a->good_cr0 = c->cr0;
-        a->good_cr3 = c->cr3;
-        a->good_cr4 = c->cr4;
-    }
 }

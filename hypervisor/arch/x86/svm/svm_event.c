@@ -14,7 +14,8 @@
  * is in neither IRR nor ISR: see vapic_request().
  */
 
-#define RETRY_US 20
+#define RETRY_US     20
+#define SHADOW_TRIES 16
 
 #define VECTOR_DF 8
 
@@ -152,6 +153,27 @@ static bool event_repeats(uint64_t info)
     return (info & EVENT_VALID) && type != EVENT_SOFT && type != EVENT_INTR;
 }
 
+/*
+ * TCG drops the interrupt shadow at VMRUN. As long as RIP stands where it was seen,
+ * the instruction that it protects is still to come; but a loop onto itself must
+ * not keep interrupts out for ever.
+ */
+static void keep_shadow(struct vp *vp)
+{
+    struct vp_arch *a = vp->arch;
+    struct vmcb *c = a->vmcb;
+
+    if (c->int_shadow & INT_SHADOW) {
+        a->shadow_rip = vp->regs.rip;
+        a->shadow_tries = SHADOW_TRIES;
+    } else if (a->shadow_tries && vp->regs.rip == a->shadow_rip) {
+        a->shadow_tries--;
+        c->int_shadow |= INT_SHADOW;
+    } else {
+        a->shadow_tries = 0;
+    }
+}
+
 void svm_events_collect(struct vp *vp)
 {
     struct vp_arch *a = vp->arch;
@@ -171,6 +193,8 @@ void svm_events_collect(struct vp *vp)
     }
     a->virq_vector = -1;
     lazyeoi_exit(vp, taken && !a->virq_extint);
+    if (svm_is_tcg && c->exit_code != VMEXIT_HLT)
+        keep_shadow(vp);
     if (tpr_class != vapic_tpr_get(vp) >> 4)
         vapic_tpr_set(vp, (uint8_t)(tpr_class << 4));
 

@@ -15,6 +15,15 @@ struct vendor_lp {
     uint64_t generation; /* grows when the ASIDs of this LP are used up */
 };
 
+#define SVM_LENGTHS 61 /* slots; a prime spreads addresses */
+
+/** A remembered instruction length, see svm_length.c. */
+struct svm_length {
+    uint64_t key;
+    uint8_t kind; /* enum insn_simple */
+    uint8_t length;
+};
+
 /** SVM's part of a VP; owned by the LP that runs the VP. */
 struct vp_arch {
     struct vmcb *vmcb;
@@ -32,9 +41,13 @@ struct vp_arch {
     bool nmi_masked;   /* from delivery until the IRET is done */
     uint64_t iret_rip; /* an IRET was seen here: unmask when RIP has moved on */
     bool iret_pending;
-    struct timer retry; /* look again soon: no exit tells when the shadow ends */
+    uint64_t shadow_rip;   /* TCG: where the interrupt shadow was seen last */
+    unsigned shadow_tries; /* TCG: how often it may still be assumed there */
+    struct timer retry;    /* look again soon: no exit tells when the shadow ends */
 
     uint64_t good_cr0, good_cr3, good_cr4; /* accepted by the last VMRUN */
+    struct svm_length lengths[SVM_LENGTHS];
+    bool recovering; /* the next refusal is final */
 };
 
 /* svm_event.c */
@@ -53,6 +66,14 @@ void svm_enter(struct vp_regs *regs, uint64_t guest_vmcb, uint64_t host_vmcb);
 
 /** True under QEMU's TCG: V_TPR compares inclusively, the interrupt shadow is lost at VMRUN. */
 extern bool svm_is_tcg;
+
+/* svm_length.c */
+
+/** CPUID 0x8000000A EDX. */
+void svm_length_init(uint32_t svm_features);
+
+/** Length of the instruction that exited, of a `kind` (enum insn_simple) that is `usual` long. */
+uint8_t svm_insn_length(struct vp *vp, uint8_t kind, uint8_t usual);
 
 /* svm_maps.c: permission maps of the parent partition. */
 int svm_maps_init(void);

@@ -35,6 +35,15 @@ static void set_intercepts(struct vmcb *c)
                       INTERCEPT4_MONITOR | INTERCEPT4_MWAIT;
 }
 
+/* RDX after INIT: family, model and stepping. */
+static uint32_t processor_signature(void)
+{
+    uint32_t r[4];
+
+    cpu_cpuid(1, 0, r);
+    return r[0];
+}
+
 void vendor_vp_reset(struct vp *vp)
 {
     struct vp_arch *a = vp->arch;
@@ -64,7 +73,7 @@ void vendor_vp_reset(struct vp *vp)
     memset(&vp->regs, 0, sizeof(vp->regs));
     vp->regs.rip = 0xfff0;
     vp->regs.rflags = RFLAGS_FIXED;
-    vp->regs.gpr[RDX] = 0x600; /* processor family, as after a real INIT */
+    vp->regs.gpr[RDX] = processor_signature();
 
     a->asid_lp = NULL;
     a->flush_tlb = true;

@@ -78,6 +78,10 @@
 #define VMEXIT_SHUTDOWN  0x7f
 #define VMEXIT_VMRUN     0x80
 #define VMEXIT_VMMCALL   0x81
+#define VMEXIT_VMLOAD    0x82
+#define VMEXIT_VMSAVE    0x83
+#define VMEXIT_STGI      0x84
+#define VMEXIT_CLGI      0x85
 #define VMEXIT_SKINIT    0x86
 #define VMEXIT_MONITOR   0x8a
 #define VMEXIT_MWAIT     0x8b
@@ -114,7 +118,9 @@ struct vmcb {
     uint8_t reserved1[0xa8 - 0x98];
     uint64_t event_inj;  /* 0x0a8 */
     uint64_t nested_cr3; /* 0x0b0 */
-    uint8_t reserved2[0x400 - 0xb8];
+    uint8_t reserved2[0xc8 - 0xb8];
+    uint64_t next_rip; /* 0x0c8 */
+    uint8_t reserved10[0x400 - 0xd0];
 
     struct vmcb_segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr; /* 0x400 */
     uint8_t reserved3[0x4cb - 0x4a0];
@@ -139,6 +145,7 @@ _Static_assert(offsetof(struct vmcb, asid) == 0x58, "VMCB");
 _Static_assert(offsetof(struct vmcb, exit_code) == 0x70, "VMCB");
 _Static_assert(offsetof(struct vmcb, np_enable) == 0x90, "VMCB");
 _Static_assert(offsetof(struct vmcb, event_inj) == 0xa8, "VMCB");
+_Static_assert(offsetof(struct vmcb, next_rip) == 0xc8, "VMCB");
 _Static_assert(offsetof(struct vmcb, es) == 0x400, "VMCB");
 _Static_assert(offsetof(struct vmcb, tr) == 0x490, "VMCB");
 _Static_assert(offsetof(struct vmcb, cpl) == 0x4cb, "VMCB");
