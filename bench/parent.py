@@ -174,8 +174,8 @@ class Suite:
             return text
         share = self.exits.get((self.ours.name, name), {}).get("exits", 0) / exits_per_s
         return (f"{text}; at {1e6 / exits_per_s:.0f} us each {100 * share:.0f} % of one "
-                f"processor's time. Lost: {100 * (1 - ours / theirs):.0f} %; what exits do not "
-                "explain is nested page walks and the refill of flushed TLBs")
+                f"processor's time. Lost: {100 * (1 - ours / theirs):.0f} %; the rest lies outside "
+                "of the exits: nested page walks, flushed TLBs, or the host's own noise")
 
     def show(self):
         rows = self.rows()

@@ -75,6 +75,9 @@ static void emulate(struct vp *vp, gpa_t at, const struct mmio_ops *ops, void *c
 void intercept_fault(struct vp *vp, const struct exit *exit)
 {
     gpa_t at = exit->fault.gpa;
+    enum access wanted = exit->fault.write  ? ACCESS_WRITE
+                         : exit->fault.exec ? ACCESS_EXEC
+                                            : ACCESS_READ;
     struct ioapic *ioapic;
 
     if (!exit->fault.exec && !exit->fault.table_walk) {
@@ -92,7 +95,7 @@ void intercept_fault(struct vp *vp, const struct exit *exit)
             return;
         }
     }
-    if (vp->partition->is_root && !parent_map_device(at))
+    if (vp->partition->is_root && !parent_map_device(at, wanted))
         return; /* mapped now: execute it again */
     log_once(LOG_WARN,
              "partition %lu VP %u: #GP for %s of %lx (rip %lx); later ones are not logged",

@@ -64,17 +64,22 @@ static bool page_trapped(uint64_t page)
            memory_is_hypervisor(hpa(page));
 }
 
-int parent_map_device(gpa_t at)
+int parent_map_device(gpa_t at, enum access access)
 {
     uint64_t size = page_size_bytes(PAGE_SIZE_2M);
     uint64_t start = align_down(at.v, size);
+    hpa_t there;
 
     if (at.v >= physical_limit)
         return -EFAULT;
+    if (!gpa_map_lookup(&parent_map, at, access, &there))
+        return 0; /* another VP has just mapped it */
+    if (!gpa_map_lookup(&parent_map, at, ACCESS_READ, &there))
+        return -EPERM;
     if (page_trapped(at.v & PAGE_MASK))
         return -EPERM;
     for (uint64_t p = start; p < start + size; p += PAGE_SIZE) {
-        if (page_trapped(p)) {
+        if (page_trapped(p) || !gpa_map_lookup(&parent_map, gpa(p), ACCESS_READ, &there)) {
             start = at.v & PAGE_MASK;
             size = PAGE_SIZE;
             break;

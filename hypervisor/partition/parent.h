@@ -6,6 +6,7 @@
 #include "hypervisor/boot/cmdline.h"
 #include "hypervisor/boot/linux_loader.h"
 #include "hypervisor/intercept/ioapic.h"
+#include "hypervisor/mm/guest.h"
 #include "hypervisor/mm/range.h"
 #include "hypervisor/partition/partition.h"
 
@@ -28,9 +29,10 @@ int parent_start(const struct linux_plan *plan);
 /**
  * The parent touched an address that its nested tables do not map. Device memory
  * is mapped on first use: returns 0 and the access may be tried again. -EPERM for
- * the hypervisor's memory, -EFAULT beyond the physical address space, -ENOMEM.
+ * the hypervisor's memory and pages that it shows read-only, -EFAULT beyond the physical address
+ * space, -ENOMEM.
  */
-int parent_map_device(gpa_t at);
+int parent_map_device(gpa_t at, enum access access);
 
 /** Is this page RAM that a partition may own? Used by guest memory access. */
 bool memory_is_ram(hpa_t page);

@@ -3,6 +3,7 @@
 #define PARTITION_PARTITION_H
 
 #include <stdatomic.h>
+#include "hypervisor/partition/overlay.h"
 #include "lib/spinlock.h"
 #include "lib/types.h"
 
@@ -33,6 +34,7 @@ struct partition {
     struct spinlock lock; /* protects what follows */
     uint64_t guest_os_id;
     uint64_t hypercall_msr;
+    struct overlay hypercall_page;
     uint64_t reference_tsc_msr;
     uint64_t tsc_invariant_control;
     struct partition_crash crash;

@@ -40,8 +40,10 @@ static int guest_os_id_write(struct vp *vp, uint32_t msr, uint64_t val)
 
     spin_lock(&p->lock);
     msr_store(&p->guest_os_id, val);
-    if (val == 0)
+    if (val == 0) {
+        overlay_hide(p, &p->hypercall_page);
         msr_store(&p->hypercall_msr, p->hypercall_msr & ~HV_X64_MSR_HYPERCALL_ENABLE);
+    }
     spin_unlock(&p->lock);
     return 0;
 }
@@ -64,14 +66,18 @@ static int hypercall_set_locked(struct partition *p, uint64_t val)
         size_t len;
         const uint8_t *code = hypercall_page_code(&len);
 
-        if (guest_write(p, page, code, len) != 0)
+        if (overlay_show(p, &p->hypercall_page, page, code, len)) {
+            msr_store(&p->hypercall_msr, p->hypercall_msr & ~HV_X64_MSR_HYPERCALL_ENABLE);
             return -EPERM;
+        }
+    } else {
+        overlay_hide(p, &p->hypercall_page);
     }
     msr_store(&p->hypercall_msr, val); /* bits 11..2 are preserved, not interpreted */
     return 0;
 }
 
-/* TLFS "Establishing the Hypercall Interface". The page is the guest's own RAM. */
+/* TLFS "Establishing the Hypercall Interface". */
 static int hypercall_write(struct vp *vp, uint32_t msr, uint64_t val)
 {
     struct partition *p = vp->partition;

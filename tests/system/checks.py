@@ -11,7 +11,7 @@ import traffic
 
 # Exits by kind; each exit counts in one of them, and before that in "exits".
 EXIT_KINDS = ("interrupt", "cpuid", "msr", "hypercall", "hlt", "io", "fault", "other")
-CLOCK_TRIPS = 40
+CLOCK_TRIPS = 100
 CLOCK_LIMIT_PPM = 100
 IO_TIMEOUT_S = 420
 BOOT_TIMEOUT_S = 120

@@ -183,6 +183,16 @@ uint64_t vendor_vp_tsc_offset(const struct vp *vp)
     return shim.tsc_offset;
 }
 
+/* The nested tables are not modelled: an overlay is a copy that stays. */
+int overlay_show(struct partition *p, struct overlay *o, gpa_t at, const void *bytes, size_t len)
+{
+    return guest_write(p, at, bytes, len);
+}
+
+void overlay_hide(struct partition *p, struct overlay *o)
+{
+}
+
 const uint8_t *hypercall_page_code(size_t *len)
 {
     static const uint8_t code[] = {0x0F, 0x01, 0xD9, 0xC3};

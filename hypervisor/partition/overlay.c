@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#include "hypervisor/partition/overlay.h"
+
+#include "hypervisor/debug/log.h"
+#include "hypervisor/mm/direct.h"
+#include "hypervisor/mm/frame.h"
+#include "hypervisor/mm/gpamap.h"
+#include "hypervisor/vp/vp.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+
+#define GUEST_ACCESS (ACCESS_READ | ACCESS_WRITE)
+#define ALL_ACCESS   (ACCESS_READ | ACCESS_WRITE | ACCESS_EXEC)
+
+static int translate(struct partition *p, gpa_t at, hpa_t to, unsigned access)
+{
+    static const uint64_t everyone[PARTITION_MAX_VPS / 64] = {UINT64_MAX};
+    int rc = gpa_map_set(p->map, at, to, PAGE_SIZE, access);
+    uint64_t generation;
+
+    if (rc)
+        return rc;
+    generation = gpa_map_generation(p->map);
+    vp_flush_tlb_sync(p, everyone);
+    gpa_map_reclaim(p->map, generation);
+    return 0;
+}
+
+int overlay_show(struct partition *p, struct overlay *o, gpa_t at, const void *bytes, size_t len)
+{
+    int rc;
+
+    overlay_hide(p, o);
+    if (gpa_map_lookup(p->map, at, GUEST_ACCESS, &o->below) || !memory_is_ram(o->below))
+        return -EFAULT;
+    if (!o->frame.v) {
+        rc = frame_alloc(1, 1, &o->frame);
+        if (rc)
+            return rc;
+    }
+    memset(hpa_to_virt(o->frame), 0, PAGE_SIZE);
+    memcpy(hpa_to_virt(o->frame), bytes, len);
+    rc = translate(p, at, o->frame, ACCESS_READ | ACCESS_EXEC);
+    if (rc)
+        return rc;
+    o->at = at;
+    o->shown = true;
+    return 0;
+}
+
+void overlay_hide(struct partition *p, struct overlay *o)
+{
+    if (!o->shown)
+        return;
+    /* The page has a leaf of its own since it was shown: nothing to allocate. */
+    if (translate(p, o->at, o->below, ALL_ACCESS))
+        panic("overlay at %lx of partition %lu cannot be taken away", o->at.v, p->id);
+    o->shown = false;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PARTITION_OVERLAY_H
+#define PARTITION_OVERLAY_H
+
+#include "lib/types.h"
+
+struct partition;
+
+/**
+ * A page of the hypervisor that lies over a page of the guest's RAM (TLFS "Overlay
+ * Pages"): the guest can read and execute it, a write raises #GP, and when it is
+ * taken away the guest's own page is as it was. All zero is "not shown".
+ */
+struct overlay {
+    bool shown;
+    gpa_t at;    /* where it is shown */
+    hpa_t below; /* the guest's page there */
+    hpa_t frame; /* ours; kept while hidden, so that hiding and showing again cannot fail */
+};
+
+/**
+ * Show `len` bytes, then zeros, at the page `at`; an earlier place is given back.
+ * The partition's lock is held. Returns 0; -EFAULT if the guest cannot write there,
+ * -ENOMEM; then the overlay is hidden.
+ */
+int overlay_show(struct partition *p, struct overlay *o, gpa_t at, const void *bytes, size_t len);
+
+/** Give the guest its page back; harmless when hidden. The partition's lock is held. */
+void overlay_hide(struct partition *p, struct overlay *o);
+
+#endif
