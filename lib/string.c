@@ -6,15 +6,17 @@
 /*
  * The compiler may turn these loops into calls of themselves; the build passes
  * -fno-tree-loop-distribute-patterns for this file. Bulk work uses the string
- * instructions, which are fast on every processor with ERMS and one host call
- * per page in an emulator.
+ * instructions with eight bytes a step: as fast as any on processors, and eight
+ * times as fast as bytes where an emulator takes them one by one.
  */
 
 void *memcpy(void *restrict dst, const void *restrict src, size_t n)
 {
     void *d = dst;
+    size_t words = n / 8, rest = n % 8;
 
-    __asm__ volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(n) : : "memory");
+    __asm__ volatile("rep movsq" : "+D"(d), "+S"(src), "+c"(words) : : "memory");
+    __asm__ volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(rest) : : "memory");
     return dst;
 }
 
@@ -33,8 +35,11 @@ void *memmove(void *dst, const void *src, size_t n)
 void *memset(void *dst, int c, size_t n)
 {
     void *d = dst;
+    size_t words = n / 8, rest = n % 8;
+    uint64_t pattern = (uint8_t)c * 0x0101010101010101ULL;
 
-    __asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"((uint8_t)c) : "memory");
+    __asm__ volatile("rep stosq" : "+D"(d), "+c"(words) : "a"(pattern) : "memory");
+    __asm__ volatile("rep stosb" : "+D"(d), "+c"(rest) : "a"(pattern) : "memory");
     return dst;
 }
 

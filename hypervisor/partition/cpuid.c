@@ -30,6 +30,7 @@
 #define L1_EDX_APIC         BIT(9)
 #define L7_ECX_OSPKE        BIT(4)
 #define L7_ECX_CET_SS       BIT(7)
+#define L7_ECX_LA57         BIT(16)
 #define L7_EDX_CET_IBT      BIT(20)
 #define L7_1_EDX_CET_SSS    BIT(18)
 #define LD_1_ECX_CET        (BIT(11) | BIT(12)) /* XSS bits CET_U and CET_S */
@@ -129,13 +130,17 @@ static void cpuid_filter_1(const struct vp *vp, uint32_t regs[4])
     regs[CPUID_EDX] = bit_put(regs[CPUID_EDX], L1_EDX_APIC, cpuid_apic_enabled(vp));
 }
 
-/* Structured features: CET is not virtualised, OSPKE mirrors the guest's CR4. */
+/*
+ * Structured features: CET is not virtualised, OSPKE mirrors the guest's CR4. A fifth
+ * level of page tables makes every nested walk a quarter longer and serves nobody
+ * below 64 TiB (docs/decisions/0004).
+ */
 static void cpuid_filter_7(const struct vp *vp, uint32_t subleaf, uint32_t regs[4])
 {
     if (subleaf == 0) {
         bool ospke = vendor_vp_get(vp, VREG_CR4) & CR4_PKE;
 
-        regs[CPUID_ECX] &= ~L7_ECX_CET_SS;
+        regs[CPUID_ECX] &= ~(L7_ECX_CET_SS | L7_ECX_LA57);
         regs[CPUID_ECX] = bit_put(regs[CPUID_ECX], L7_ECX_OSPKE, ospke);
         regs[CPUID_EDX] &= ~L7_EDX_CET_IBT;
     } else if (subleaf == 1) {
@@ -158,6 +163,13 @@ static void cpuid_filter_80000001(const struct vp *vp, uint32_t regs[4])
     regs[CPUID_ECX] &= ~(X1_ECX_SVM | X1_ECX_SKINIT | X1_ECX_EXT_APIC | X1_ECX_IBS | X1_ECX_PERF);
     if (!cpuid_apic_enabled(vp))
         regs[CPUID_EDX] &= ~L1_EDX_APIC; /* AMD repeats the bit here, Intel has none */
+}
+
+/* Address sizes: what four levels of page tables reach. */
+static void cpuid_filter_80000008(uint32_t regs[4])
+{
+    if ((regs[CPUID_EAX] >> 8 & 0xff) > 48)
+        regs[CPUID_EAX] = (regs[CPUID_EAX] & ~0xff00U) | 48 << 8;
 }
 
 static void cpuid_filter_80000007(const struct vp *vp, uint32_t regs[4])
@@ -192,6 +204,9 @@ void cpuid_filter(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t
         break;
     case 0x80000007:
         cpuid_filter_80000007(vp, regs);
+        break;
+    case 0x80000008:
+        cpuid_filter_80000008(regs);
         break;
     case 0x8000001E: /* AMD topology: EAX is the extended APIC id */
         regs[CPUID_EAX] = vp->apic_id.v;

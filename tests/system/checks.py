@@ -132,6 +132,7 @@ def check_load(run):
     """Work of many kinds on all processors, with disk and network traffic beside it."""
     cards_up(run)
     jobs = [(f"repeat {wanted} {command}") for _, command, wanted in io_jobs(run)]
+    run.machine.run("rm -f /tmp/enough")
     done = together(run, [f"load {run.load_s}", *jobs], run.load_s + IO_TIMEOUT_S)
     wrong = [text for status, text in done if status != 0]
     expect(not wrong, "; ".join(wrong) + "\n" + run.machine.status_of("tail /tmp/load.log")[1])

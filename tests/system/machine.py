@@ -13,7 +13,7 @@ import tempfile
 
 from bh import vhost
 
-DUMP_S = 30
+DUMP_S = 10
 
 
 class CommandError(Exception):

@@ -130,10 +130,12 @@ static void cet_and_protection_keys(void **state)
 {
     shim_start(PRIVILEGES_STOCK_ROOT, true);
     filter(7, 0, UINT32_MAX);
-    assert_regs(UINT32_MAX, UINT32_MAX, ~(1U << 7 | 1U << 4), ~(1U << 20));
+    assert_regs(UINT32_MAX, UINT32_MAX, ~(1U << 16 | 1U << 7 | 1U << 4), ~(1U << 20));
     shim.cr4 = 1U << 22;
     filter(7, 0, UINT32_MAX);
-    assert_regs(UINT32_MAX, UINT32_MAX, ~(1U << 7), ~(1U << 20));
+    assert_regs(UINT32_MAX, UINT32_MAX, ~(1U << 16 | 1U << 7), ~(1U << 20));
+    filter(0x80000008, 0, 0x3934);
+    assert_regs(0x3034, 0x3934, 0x3934, 0x3934);
     filter(7, 1, UINT32_MAX);
     assert_regs(UINT32_MAX, UINT32_MAX, UINT32_MAX, ~(1U << 18));
     filter(7, 2, UINT32_MAX);
@@ -189,8 +191,8 @@ static void hidden_leaves_and_the_rest(void **state)
         assert_regs(0, 0, 0, 0);
     }
     for (size_t i = 0; i < ARRAY_SIZE(native); i++) {
-        filter(native[i], 0, 0x12345678);
-        assert_regs(0x12345678, 0x12345678, 0x12345678, 0x12345678);
+        filter(native[i], 0, 0x12342878);
+        assert_regs(0x12342878, 0x12342878, 0x12342878, 0x12342878);
     }
 }
 

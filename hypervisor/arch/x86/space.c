@@ -103,7 +103,11 @@ void space_load(void)
         cr4 |= CR4_SMEP;
     if (r[1] & BIT(20))
         cr4 |= CR4_SMAP;
-    cpu_write_cr4(cr4 | CR4_PGE);
+    /*
+     * PSE changes nothing in long mode. But an emulated processor flushes its TLB once
+     * more for each world switch that changes one of these bits, and guests set it.
+     */
+    cpu_write_cr4(cr4 | CR4_PGE | CR4_PSE);
 }
 
 void *space_map_device(hpa_t pa, uint64_t len)

@@ -3,12 +3,14 @@
 
 # card_of DRIVER: the network card that a driver runs. disk_of BUS: the block device on a bus.
 card_of() {
+    local card
     for card in /sys/class/net/*; do
         [ "$(basename "$(readlink "$card/device/driver")")" != "$1" ] || basename "$card"
     done
 }
 
 disk_of() {
+    local disk
     for disk in /sys/block/*; do
         case $1:$(readlink "$disk") in
         virtio:*/virtio*/block/*) basename "$disk" ;;
@@ -19,13 +21,13 @@ disk_of() {
 
 # card_up DRIVER ADDRESS
 card_up() {
-    card=$(card_of "$1")
+    local card=$(card_of "$1")
     [ -n "$card" ] && ip link set "$card" up && ip address add "$2/24" dev "$card"
 }
 
 # disk_sum BUS MIB: the checksum of the disk's first MIB, read from the disk and not from memory.
 disk_sum() {
-    disk=$(disk_of "$1")
+    local disk=$(disk_of "$1")
     [ -n "$disk" ] || return 1
     blockdev --flushbufs "/dev/$disk"
     dd if="/dev/$disk" bs=1M count="$2" 2>/dev/null | sha256sum
@@ -43,13 +45,12 @@ net_put() {
 
 # together COMMAND…: runs them at once. For each a line: number, status, last line of its output.
 together() {
-    n=0
-    pids=
+    local job=0 pids= command
     for command; do
-        n=$((n + 1))
+        job=$((job + 1))
         (
-            eval "$command" > "/tmp/together.$n" 2>&1
-            echo "$n $? $(tail -n 1 "/tmp/together.$n")"
+            eval "$command" > "/tmp/together.$job" 2>&1
+            echo "$job $? $(tail -n 1 "/tmp/together.$job")"
         ) &
         pids="$pids $!"
     done
@@ -59,9 +60,8 @@ together() {
 # repeat WANTED COMMAND…: again and again until the file /tmp/enough is there, at least once. The
 # output of each must be WANTED. Says how often it was.
 repeat() {
-    wanted=$1
+    local wanted=$1 count=0 got
     shift
-    count=0
     while :; do
         got=$("$@" | cut -d' ' -f1)
         [ "$got" = "$wanted" ] || { echo "round $count gave $got"; return 1; }
@@ -73,8 +73,7 @@ repeat() {
 
 # load SECONDS: work of many kinds on all processors.
 load() {
-    n=$(nproc)
-    rm -f /tmp/enough
+    local n=$(nproc) status
     (cd /tmp && stress-ng --cpu "$n" --vm "$n" --vm-bytes 96M --fork 2 --switch "$n" \
         --timer 1 --membarrier 1 --tlb-shootdown 1 --mprotect 1 --verify --timeout "$1" \
         --oomable --log-brief) > /tmp/load.log 2>&1
@@ -96,9 +95,9 @@ interrupts() {
 
 # timer_ticks N: waits until the timer of each of the N processors has fired again.
 timer_ticks() {
+    local i
     for i in $(seq 0 $(($1 - 1))); do
-        before=$(timer_count "$i")
-        tries=0
+        local before=$(timer_count "$i") tries=0
         while [ "$(timer_count "$i")" = "$before" ]; do
             tries=$((tries + 1))
             [ $tries -lt 100 ] || { echo "no timer interrupt on processor $i"; return 1; }
