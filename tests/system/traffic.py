@@ -17,24 +17,30 @@ def block(seed, number):
     return hashlib.shake_128(f"bulkhead {seed} {number}".encode()).digest(MIB)
 
 
-def disk_file(seed, mib, scratch_mib=0):
+def data_sum(seed, mib):
+    """The checksum of the first MIB of data."""
+    total = hashlib.sha256()
+    for number in range(mib):
+        total.update(block(seed, number))
+    return total.hexdigest()
+
+
+def disk_file(seed, mib):
     """
-    A disk image of MIB of data and as much scratch space. What is there already is checked, for
-    a broken guest may have written to it. Returns (path, checksum of the data).
+    The path of a disk image with MIB of data. What is there already is checked, for a broken guest
+    may have written to it.
     """
     path = paths.BUILD / "system" / f"{seed}-{mib}.img"
     path.parent.mkdir(parents=True, exist_ok=True)
-    wanted = hashlib.sha256()
     with open(path, "a+b") as image:
         for number in range(mib):
             data = block(seed, number)
-            wanted.update(data)
             image.seek(number * MIB)
             if image.read(MIB) != data:
                 image.truncate(number * MIB)
                 image.write(data)
-        image.truncate((mib + scratch_mib) * MIB)
-    return path, wanted.hexdigest()
+        image.truncate(mib * MIB)
+    return path
 
 
 def zeros_sum(mib):

@@ -141,12 +141,6 @@ static inline void cpu_interrupt_window(void)
     __asm__ volatile("sti; nop; cli" : : : "memory");
 }
 
-/** Wait for an interrupt, with no gap between enabling and waiting. */
-static inline void cpu_wait(void)
-{
-    __asm__ volatile("sti; hlt; cli" : : : "memory");
-}
-
 static inline _Noreturn void cpu_halt(void)
 {
     for (;;)

@@ -104,7 +104,7 @@ static void idle(struct lp *lp)
     uint64_t start = clock_tsc();
 
     if (!atomic_load_explicit(&lp->need_resched, memory_order_relaxed) && !lp->timer_fired)
-        cpu_wait();
+        vendor_wait();
     lp->idle_tsc += clock_tsc() - start;
 }
 

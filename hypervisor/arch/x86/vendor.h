@@ -89,6 +89,9 @@ void vendor_vp_start_long(struct vp *vp, uint64_t rip, uint64_t cr3, gpa_t gdt, 
  */
 void vendor_vp_run(struct vp *vp, struct exit *exit);
 
+/** Wait for an interrupt, with no gap between enabling and waiting; returns with them disabled. */
+void vendor_wait(void);
+
 /** The exiting instruction is done: move RIP on and end the interrupt shadow. */
 void vendor_vp_skip(struct vp *vp, unsigned len);
 

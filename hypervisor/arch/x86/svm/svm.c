@@ -269,6 +269,15 @@ static void enter_guest(struct vp *vp, struct lp *lp)
     cpu_interrupt_window();
 }
 
+/*
+ * GIF is 1 here by all paths. But under TCG an LP was once found halted with GIF=0 and
+ * interrupts pending, for ever; STGI costs nothing and an idle LP must always wake.
+ */
+void vendor_wait(void)
+{
+    __asm__ volatile("stgi; sti; hlt; cli" : : : "memory");
+}
+
 void vendor_vp_run(struct vp *vp, struct exit *exit)
 {
     struct vp_arch *a = vp->arch;
