@@ -31,6 +31,7 @@ void dump_trace(const struct lp *lp, unsigned entries)
     };
     const struct trace_ring *ring = &lp->trace;
     uint64_t count = ring->count, n = min_u64(min_u64(count, TRACE_ENTRIES), entries);
+    uint64_t now = clock_tsc();
 
     say("LP %u: the last %lu of %lu trace entries (time in us before the dump)\n", lp->index, n,
         count);
@@ -38,7 +39,7 @@ void dump_trace(const struct lp *lp, unsigned entries)
         const struct trace_entry *e = &ring->entries[i % TRACE_ENTRIES];
 
         say("  %8lu %-9s %16lx %16lx\n",
-            clock_tsc_hz() ? (clock_tsc() - e->tsc) / (clock_tsc_hz() / 1000000) : 0,
+            clock_tsc_hz() ? (now - e->tsc) / (clock_tsc_hz() / 1000000) : 0,
             e->type < TRACE_TYPES ? names[e->type] : "?", e->a, e->b);
     }
 }

@@ -15,14 +15,16 @@ class StreamError(Exception):
 class Stream:
     """One side of a connected socket. A thread reads it, so the guest never stalls."""
 
-    def __init__(self, name, sock, log=None, echo=None):
+    def __init__(self, name, sock, log=None, echo=None, alarm=None):
+        """ALARM: (regular expression, function called once with the stream when it appears)."""
         self.name = name
+        self._alarm = alarm and (re.compile(alarm[0], re.M), alarm[1])
         self._sock = sock
         self._log = open(log, "wb", buffering=0) if log else None
         self._echo = echo
         self._text = ""
         self._seen = 0  # where the next wait() starts to look
-        self._ended = False
+        self._ended = None  # why no more is to be hoped for
         self._change = threading.Condition()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -40,10 +42,22 @@ class Stream:
                 self._echo.flush()
             with self._change:
                 self._text += data.decode("utf-8", "replace").replace("\r", "")
-                self._ended = not data
                 self._change.notify_all()
+            self._sound_alarm()
             if not data:
+                self.give_up("the line ended")
                 return
+
+    def _sound_alarm(self):
+        if self._alarm and self._alarm[0].search(self.text):
+            ring, self._alarm = self._alarm[1], None
+            ring(self)
+
+    def give_up(self, why):
+        """Whoever waits, now or later, for what has not come yet fails at once."""
+        with self._change:
+            self._ended = self._ended or why
+            self._change.notify_all()
 
     @property
     def text(self):
@@ -69,8 +83,8 @@ class Stream:
                     return found
                 left = end - time.monotonic()
                 if self._ended or left <= 0:
-                    why = "ended" if self._ended else f"said nothing of it in {timeout_s} s"
-                    raise StreamError(f"{self.name}: waited for /{pattern}/, but the line {why}; "
+                    why = self._ended or f"nothing of it was said in {timeout_s} s"
+                    raise StreamError(f"{self.name}: waited for /{pattern}/, but {why}; "
                                       f"its last output:\n{self._text[-TAIL_CHARS:]}")
                 self._change.wait(left)
 

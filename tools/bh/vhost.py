@@ -29,6 +29,8 @@ PARENT_APPEND = "console=ttyS0 panic=-1"
 # The first serial line is the parent's. A later console= in the options wins.
 HV_OPTIONS = "console=com2"
 QMP_TIMEOUT_S = 20
+# The last line of a hypervisor that has stopped the machine.
+HALTED = r"^bulkhead: .*[Tt]he machine is halted\.$"
 
 
 class VhostError(Exception):
@@ -226,7 +228,9 @@ class VirtualHost:
         if self._log_dir:
             logs = (self._log_dir / "console.log", self._log_dir / "hypervisor.log")
         self.console = stream.Stream("console", ours[0], logs[0], self._echo)
-        self.debug = stream.Stream("hypervisor", ours[1], logs[1])
+        self.debug = stream.Stream("hypervisor", ours[1], logs[1],
+                                   alarm=(HALTED, lambda _: self.console.give_up(
+                                       "the hypervisor halted the machine")))
         self._monitor = ours[2]
         self._next_message(QMP_TIMEOUT_S)  # the greeting
         self.qmp("qmp_capabilities")
