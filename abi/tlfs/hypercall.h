@@ -255,6 +255,41 @@ struct hv_input_signal_event {
 ABI_HC_ASSERT(offsetof(struct hv_input_signal_event, flag_number) == 4, "layout");
 ABI_HC_ASSERT(sizeof(struct hv_input_signal_event) == 8, "layout");
 
+/** HvCallSignalEventDirect: a flag of a SINT of any VP of the partition, without a port. */
+struct hv_input_signal_event_direct {
+    uint64_t target_partition;
+    uint32_t target_vp;
+    uint8_t target_vtl;
+    uint8_t target_sint;
+    uint16_t flag_number;
+};
+
+ABI_HC_ASSERT(offsetof(struct hv_input_signal_event_direct, target_sint) == 13, "layout");
+ABI_HC_ASSERT(offsetof(struct hv_input_signal_event_direct, flag_number) == 14, "layout");
+ABI_HC_ASSERT(sizeof(struct hv_input_signal_event_direct) == 16, "layout");
+
+struct hv_output_signal_event_direct {
+    uint8_t newly_signaled;
+    uint8_t reserved[7];
+};
+
+ABI_HC_ASSERT(sizeof(struct hv_output_signal_event_direct) == 8, "layout");
+
+/** HvCallPostMessageDirect: a whole message (struct hv_message) for a SINT, without a port. */
+struct hv_input_post_message_direct {
+    uint64_t partition_id;
+    uint32_t vp_index;
+    uint8_t vtl;
+    uint8_t reserved[3];
+    uint32_t sint_index;
+    uint8_t message[256];
+    uint32_t reserved2;
+};
+
+ABI_HC_ASSERT(offsetof(struct hv_input_post_message_direct, sint_index) == 16, "layout");
+ABI_HC_ASSERT(offsetof(struct hv_input_post_message_direct, message) == 20, "layout");
+ABI_HC_ASSERT(sizeof(struct hv_input_post_message_direct) == 280, "layout");
+
 #undef ABI_HC_ASSERT
 
 #endif

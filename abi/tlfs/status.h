@@ -26,6 +26,7 @@
 #define HV_STATUS_INSUFFICIENT_BUFFERS                0x0013
 #define HV_STATUS_NOT_ACKNOWLEDGED                    0x0014
 #define HV_STATUS_INVALID_VP_STATE                    0x0015
+#define HV_STATUS_INVALID_SYNIC_STATE                 0x0018
 #define HV_STATUS_NO_RESOURCES                        0x001D
 #define HV_STATUS_PROCESSOR_FEATURE_NOT_SUPPORTED     0x0020
 #define HV_STATUS_INVALID_LP_INDEX                    0x0041

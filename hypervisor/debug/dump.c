@@ -140,6 +140,20 @@ static void dump_counters(void)
     for_each_vp(dump_counters_of);
 }
 
+static void dump_vectors_of(const struct vp *vp)
+{
+    say("VP %lu.%u:", vp->partition->id, vp->index.v);
+    for (unsigned i = 0; i < ARRAY_SIZE(vp->vectors); i++)
+        if (vp->vectors[i])
+            say(" %02x=%u", i, vp->vectors[i]);
+    say("\n");
+}
+
+static void dump_vectors(void)
+{
+    for_each_vp(dump_vectors_of);
+}
+
 static void dump_queue_of(const struct vp *vp)
 {
     static const char *const states[] = {"blocked", "queued", "running"};
@@ -168,6 +182,7 @@ static const struct {
     {'p', dump_partitions, "partitions and hypervisor memory"},
     {'v', dump_vps, "virtual processors: registers and APIC"},
     {'c', dump_counters, "exit counters"},
+    {'i', dump_vectors, "interrupts taken, by vector"},
     {'r', dump_queues, "run queues"},
     {'t', dump_all_traces, "trace rings"},
 };

@@ -14,9 +14,11 @@ hypercall_fn hypercall_flush_ex;
 hypercall_fn hypercall_send_ipi;
 hypercall_fn hypercall_send_ipi_ex;
 
-/* message.c: HvCallPostMessage, HvCallSignalEvent. */
+/* message.c: HvCallPostMessage, HvCallSignalEvent, and the same without a port. */
 hypercall_fn hypercall_post_message;
 hypercall_fn hypercall_signal_event;
+hypercall_fn hypercall_post_message_direct;
+hypercall_fn hypercall_signal_event_direct;
 
 /* self.c: HvCallNotifyLongSpinWait, HvCallGetPartitionId. */
 hypercall_fn hypercall_long_spin_wait;

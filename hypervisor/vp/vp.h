@@ -104,6 +104,7 @@ struct vp {
     uint64_t tsc_adjust; /* IA32_TSC_ADJUST; owned by the running LP */
 
     uint64_t counters[VPC_COUNT];
+    uint32_t vectors[256]; /* interrupts taken, by vector; counts like counters */
 };
 
 static inline void vp_count(struct vp *vp, enum vp_counter c)

@@ -260,6 +260,8 @@ static const struct call_shape {
     {HVCALL_GET_PARTITION_ID, false, false, false},
     {HVCALL_POST_MESSAGE, false, false, false},
     {HVCALL_SIGNAL_EVENT, false, false, true},
+    {HVCALL_POST_MESSAGE_DIRECT, false, false, false},
+    {HVCALL_SIGNAL_EVENT_DIRECT, false, false, false},
 };
 
 static uint64_t shaped_control(struct prng *r)

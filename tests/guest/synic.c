@@ -2,8 +2,8 @@
 #include "tests/guest/rt/hv.h"
 
 /*
- * Messages, their queueing and EOM, event flags. Without a peer the messages come
- * from the synthetic timers, which queue like any other sender.
+ * Messages, their queueing and EOM, event flags. The senders are the synthetic timers and the
+ * partition itself, which may send to its own VPs.
  */
 
 #define SINT       2
@@ -227,111 +227,138 @@ static void message_on_every_cpu(void)
     irq_disable();
 }
 
-/* ---- Event flags: a port to ourselves and a connection to it ------------------------------- */
+/* ---- Sent to ourselves: messages with contents, event flags -------------------------------- */
 
-#define PORT_TYPE_EVENT 2
-#define PORT_ID         0x40
-#define CONNECTION_ID   0x41
-#define BASE_FLAG       8
-
-/* HvCreatePort and HvConnectPort, only the fields in use. */
-struct create_port {
-    uint64_t origin_partition;
-    uint32_t port_id;
-    uint8_t port_vtl, min_connection_vtl;
-    uint16_t padding;
-    uint64_t connection_partition;
-    uint32_t type, type_padding;
-    uint32_t sint, vp;
-    uint16_t base_flag, flag_count;
-    uint32_t reserved;
-    uint64_t proximity;
-};
-
-_Static_assert(sizeof(struct create_port) == 56, "HvCreatePort");
-
-struct connect_port {
-    uint64_t connection_partition;
-    uint32_t connection_id;
-    uint8_t vtl, reserved0;
-    uint16_t reserved1;
-    uint64_t port_partition;
-    uint32_t port_id, reserved2;
-    uint32_t type, type_padding;
-    uint64_t info[3];
-    uint64_t proximity;
-};
-
-_Static_assert(sizeof(struct connect_port) == 72, "HvConnectPort");
-
-/* Open the event port; SKIP where the hypervisor has no ports for us. */
-static bool port_open(void)
+static uint32_t post_direct(uint32_t vp, uint32_t type, uint64_t word)
 {
-    struct create_port *c = hv_input_page();
-    struct connect_port *n = hv_input_page();
+    struct hv_input_post_message_direct *in = hv_input_page();
+    struct hv_message m = {.header = {.message_type = type, .payload_size = sizeof(word)}};
+
+    m.payload[0] = word;
+    memset(in, 0, sizeof(*in));
+    in->partition_id = HV_PARTITION_ID_SELF;
+    in->vp_index = vp;
+    in->sint_index = SINT;
+    memcpy(in->message, &m, sizeof(m));
+    return HC_STATUS(hv_call(HVCALL_POST_MESSAGE_DIRECT, PA(in), 0));
+}
+
+/* Status; -1 if the answer to "was it clear before" is not the one given. */
+static int signal_direct(uint32_t vp, uint16_t flag, bool newly)
+{
+    struct hv_input_signal_event_direct *in = hv_input_page();
+    struct hv_output_signal_event_direct *out = hv_output_page();
     uint32_t s;
 
-    memset(c, 0, sizeof(*c));
-    c->origin_partition = c->connection_partition = HV_PARTITION_ID_SELF;
-    c->port_id = PORT_ID;
-    c->type = PORT_TYPE_EVENT;
-    c->sint = SINT;
-    c->base_flag = BASE_FLAG;
-    c->flag_count = 16;
-    s = HC_STATUS(hv_call(HVCALL_CREATE_PORT, PA(c), 0));
-    if (s == HV_STATUS_INVALID_HYPERCALL_CODE || s == HV_STATUS_ACCESS_DENIED) {
-        case_skip("no ports for this partition (status 0x%x)", s);
+    memset(in, 0, sizeof(*in));
+    in->target_partition = HV_PARTITION_ID_SELF;
+    in->target_vp = vp;
+    in->target_sint = SINT;
+    in->flag_number = flag;
+    s = HC_STATUS(hv_call(HVCALL_SIGNAL_EVENT_DIRECT, PA(in), PA(out)));
+    return s == HV_STATUS_SUCCESS && (out->newly_signaled == 1) != newly ? -1 : (int)s;
+}
+
+static bool may_send(void)
+{
+    uint32_t s;
+
+    if (!hv_hypercall_enable())
         return false;
+    s = HC_STATUS(hv_call(HVCALL_SIGNAL_EVENT_DIRECT, PA(hv_input_page()), PA(hv_output_page())));
+    if (s != HV_STATUS_INVALID_HYPERCALL_CODE && s != HV_STATUS_ACCESS_DENIED)
+        return true;
+    case_skip("not for this partition (status 0x%x)", s);
+    return false;
+}
+
+/* One in the slot, eight in the queue, then the sender hears of it; none is lost or reordered. */
+static void posted_messages(void)
+{
+    volatile struct hv_message *m = hv_message_slot(SINT);
+    uint32_t s, sent = 0;
+
+    if (!may_send())
+        return;
+    begin(VECTOR);
+    while ((s = post_direct(0, 7, 100 + sent)) == HV_STATUS_SUCCESS && sent < 100)
+        sent++;
+    EXPECT(s == HV_STATUS_INSUFFICIENT_BUFFERS, "a full queue: status 0x%x", s);
+    EXPECT(sent >= 2, "%u messages taken", sent);
+    for (uint32_t n = 0; n < sent; n++) {
+        REQUIRE(WAIT_FOR(message_present(), LONG_US), "message %u of %u does not come", n, sent);
+        EXPECT(m->header.message_type == 7 && m->header.payload_size == 8, "type %u, %u bytes",
+               m->header.message_type, m->header.payload_size);
+        EXPECT(m->payload[0] == 100 + n, "message %u holds %lu", n, m->payload[0]);
+        EXPECT(m->payload[1] == 0, "message %u is not cleared behind its payload", n);
+        hv_message_done(SINT);
     }
-    EXPECT(s == HV_STATUS_SUCCESS, "create port: status 0x%x", s);
-    memset(n, 0, sizeof(*n));
-    n->connection_partition = n->port_partition = HV_PARTITION_ID_SELF;
-    n->connection_id = CONNECTION_ID;
-    n->port_id = PORT_ID;
-    n->type = PORT_TYPE_EVENT;
-    s = HC_STATUS(hv_call(HVCALL_CONNECT_PORT, PA(n), 0));
-    EXPECT(s == HV_STATUS_SUCCESS, "connect port: status 0x%x", s);
-    return !case_failed();
-}
-
-static void port_close(void)
-{
-    hv_call(HVCALL_DISCONNECT_PORT | HC_FAST, HV_PARTITION_ID_SELF, CONNECTION_ID);
-    hv_call(HVCALL_DELETE_PORT | HC_FAST, HV_PARTITION_ID_SELF, PORT_ID);
-}
-
-static uint32_t signal(uint16_t flag)
-{
-    uint64_t in = CONNECTION_ID | (uint64_t)flag << 32;
-
-    return HC_STATUS(hv_call(HVCALL_SIGNAL_EVENT | HC_FAST, in, 0));
+    delay_us(QUIET_US);
+    EXPECT(!message_present(), "one message too many");
+    EXPECT(post_direct(0, 0, 0) == HV_STATUS_INVALID_PARAMETER, "type 0 is taken");
+    EXPECT(post_direct(4000, 7, 0) == HV_STATUS_INVALID_VP_INDEX, "a VP that is not there");
+    hv_synic_disable();
+    EXPECT(post_direct(0, 7, 0) == HV_STATUS_INVALID_SYNIC_STATE, "the SynIC is off");
+    finish();
 }
 
 static void event_flags(void)
 {
-    volatile uint64_t *flags;
-    uint32_t s;
+    volatile uint64_t *flags = hv_event_flags(SINT)->flags;
 
-    if (!hv_hypercall_enable() || !port_open())
+    if (!may_send())
         return;
     begin(VECTOR);
-    flags = hv_event_flags(SINT)->flags;
-    s = signal(3);
-    EXPECT(s == HV_STATUS_SUCCESS, "signal: status 0x%x", s);
+    EXPECT(signal_direct(0, 3, true) == 0, "not newly signaled");
     EXPECT(WAIT_FOR(interrupts() == 1, LONG_US), "no interrupt");
-    EXPECT(flags[0] == BIT64(BASE_FLAG + 3), "flags 0x%lx", flags[0]);
-    /* A flag that is already set is no news. */
-    signal(3);
+    EXPECT(flags[0] == BIT64(3), "flags 0x%lx", flags[0]);
+    EXPECT(signal_direct(0, 3, false) == 0, "a flag that is set is news");
     delay_us(QUIET_US);
     EXPECT(interrupts() == 1, "an interrupt for a flag that was set");
-    signal(4);
+    EXPECT(signal_direct(0, HV_EVENT_FLAGS_COUNT - 1, true) == 0, "the last flag");
     EXPECT(WAIT_FOR(interrupts() == 2, LONG_US), "no interrupt for another flag");
-    EXPECT(flags[0] == 3 * BIT64(BASE_FLAG + 3), "flags 0x%lx", flags[0]);
-    s = signal(16);
-    EXPECT(s == HV_STATUS_INVALID_PARAMETER, "flag beyond the port: status 0x%x", s);
-    port_close();
-    s = signal(3);
-    EXPECT(s == HV_STATUS_INVALID_CONNECTION_ID, "closed connection: status 0x%x", s);
+    EXPECT(flags[HV_EVENT_FLAGS_WORDS - 1] == BIT64(63), "last word 0x%lx",
+           flags[HV_EVENT_FLAGS_WORDS - 1]);
+    flags[0] = 0;
+    EXPECT(signal_direct(0, 3, true) == 0, "not news after it was cleared");
+    EXPECT(WAIT_FOR(interrupts() == 3, LONG_US), "no interrupt after it was cleared");
+    EXPECT(signal_direct(0, HV_EVENT_FLAGS_COUNT, true) == HV_STATUS_INVALID_PARAMETER,
+           "a flag beyond the last");
+    hv_sint_set(SINT, HV_SYNIC_SINT_MASKED | VECTOR);
+    EXPECT(signal_direct(0, 5, true) == 0, "a masked SINT");
+    delay_us(QUIET_US);
+    EXPECT(flags[0] == (BIT64(3) | BIT64(5)), "flags of a masked SINT 0x%lx", flags[0]);
+    EXPECT(interrupts() == 3, "a masked SINT interrupts");
+    finish();
+}
+
+#define FLAGS_EACH 200
+
+/* Every processor sets flags of its own on the first one; none may be lost. */
+static void flags_from_cpu(void *arg)
+{
+    uint32_t first = 64 + this_cpu()->index * FLAGS_EACH;
+
+    hv_hypercall_enable();
+    for (uint32_t n = 0; n < FLAGS_EACH; n++)
+        EXPECT(signal_direct(0, (uint16_t)(first + n), true) == 0, "processor %u flag %u",
+               this_cpu()->index, n);
+}
+
+static void event_flags_from_every_cpu(void)
+{
+    volatile uint64_t *flags = hv_event_flags(SINT)->flags;
+    uint32_t set = 0;
+
+    if (!may_send())
+        return;
+    begin(VECTOR);
+    smp_run_all(flags_from_cpu, NULL, 10 * LONG_US);
+    for (uint32_t n = 0; n < HV_EVENT_FLAGS_WORDS; n++)
+        for (uint64_t left = flags[n]; left; left &= left - 1)
+            set++;
+    EXPECT(set == cpu_count * FLAGS_EACH, "%u flags of %u", set, cpu_count * FLAGS_EACH);
+    EXPECT(WAIT_FOR(interrupts() > 0, LONG_US), "no interrupt");
     finish();
 }
 
@@ -348,7 +375,9 @@ static const struct test_case cases[] = {
     {"message_page_moves", message_page_moves, NEED_HV},
     {"eom_without_message", eom_without_message, NEED_HV},
     {"message_on_every_cpu", message_on_every_cpu, NEED_HV | NEED_SMP2},
+    {"posted_messages", posted_messages, NEED_HV},
     {"event_flags", event_flags, NEED_HV},
+    {"event_flags_from_every_cpu", event_flags_from_every_cpu, NEED_HV | NEED_SMP2},
 };
 
 TEST_GROUP(synic, cases);

@@ -53,6 +53,12 @@ static struct {
     uint8_t tpr;
     uint32_t forwarded_msr;
     uint64_t forwarded_val;
+    struct {
+        const struct vp *vp;
+        uint32_t sint, flag;
+        struct hv_message message;
+    } sent;        /* by synic_post_message() or synic_signal_event() */
+    int send_rc;   /* what they answer */
     char log[256]; /* the last line */
     bool reset_armed;
     jmp_buf reset;
@@ -282,6 +288,26 @@ int synic_msr_write(struct vp *vp, uint32_t msr, uint64_t val)
     shim.forwarded_msr = msr;
     shim.forwarded_val = val;
     return 0;
+}
+
+int synic_post_message(struct vp *vp, uint32_t sint, const struct hv_message *msg)
+{
+    shim.synic_ops++;
+    shim.sent.vp = vp;
+    shim.sent.sint = sint;
+    shim.sent.message = *msg;
+    return shim.send_rc;
+}
+
+int synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag, bool *newly)
+{
+    shim.synic_ops++;
+    shim.sent.vp = vp;
+    shim.sent.sint = sint;
+    shim.sent.flag = flag;
+    if (!shim.send_rc)
+        *newly = true;
+    return shim.send_rc;
 }
 
 int stimer_msr_read(struct vp *vp, uint32_t msr, uint64_t *val)

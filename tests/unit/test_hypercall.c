@@ -66,12 +66,15 @@ static uint64_t control_of(const struct hypercall_entry *e)
 static void fill_valid_input(const struct hypercall_entry *e)
 {
     uint32_t vector = 0x20, type = 1;
+    uint64_t self = HV_PARTITION_ID_SELF;
 
     memset(shim.ram + IN_GPA, 0, PAGE_SIZE);
     if (e->code == HVCALL_SEND_IPI || e->code == HVCALL_SEND_IPI_EX)
         memcpy(shim.ram + IN_GPA, &vector, sizeof(vector));
     if (e->code == HVCALL_POST_MESSAGE)
         memcpy(shim.ram + IN_GPA + 8, &type, sizeof(type));
+    if (e->code == HVCALL_POST_MESSAGE_DIRECT || e->code == HVCALL_SIGNAL_EVENT_DIRECT)
+        memcpy(shim.ram + IN_GPA, &self, sizeof(self));
 }
 
 static uint16_t expected_valid(const struct hypercall_entry *e)
@@ -471,6 +474,68 @@ static void signal_event_checks(void **state)
     assert_int_equal(status_of(fast, 0xFF000002, 0), HV_STATUS_INVALID_CONNECTION_ID);
 }
 
+static uint16_t post_direct(const struct hv_input_post_message_direct *in)
+{
+    memcpy(shim.ram + IN_GPA, in, sizeof(*in));
+    return status_of(HVCALL_POST_MESSAGE_DIRECT, IN_GPA, 0);
+}
+
+static uint16_t signal_direct(uint64_t partition, uint32_t vp, uint8_t vtl)
+{
+    struct hv_input_signal_event_direct in = {partition, vp, vtl, 2, 77};
+
+    memcpy(shim.ram + IN_GPA, &in, sizeof(in));
+    return status_of(HVCALL_SIGNAL_EVENT_DIRECT, IN_GPA, OUT_GPA);
+}
+
+static void direct_calls_reach_the_synic(void **state)
+{
+    struct hv_input_post_message_direct in = {.partition_id = HV_PARTITION_ID_SELF, .vp_index = 1};
+    struct hv_message m = {.header = {.message_type = 5, .payload_size = 8}, .payload = {99}};
+
+    guest_start(PRIVILEGES_STOCK_ROOT, true);
+    in.sint_index = 3;
+    memcpy(in.message, &m, sizeof(m));
+    assert_int_equal(post_direct(&in), HV_STATUS_SUCCESS);
+    assert_ptr_equal(shim.sent.vp, &shim.vps[1]);
+    assert_int_equal(shim.sent.sint, 3);
+    assert_memory_equal(&shim.sent.message, &m, sizeof(m));
+
+    memset(shim.ram + OUT_GPA, 0xFF, 16);
+    assert_int_equal(signal_direct(PARTITION_ROOT_ID, HV_VP_INDEX_SELF, 0), HV_STATUS_SUCCESS);
+    assert_ptr_equal(shim.sent.vp, &shim.vps[0]);
+    assert_int_equal(shim.sent.sint, 2);
+    assert_int_equal(shim.sent.flag, 77);
+    assert_int_equal(shim.ram[OUT_GPA], 1); /* newly signaled */
+    assert_int_equal(shim.ram[OUT_GPA + 7], 0);
+    assert_int_equal(shim.ram[OUT_GPA + 8], 0xFF);
+}
+
+static void direct_calls_are_checked(void **state)
+{
+    struct hv_input_post_message_direct in = {.partition_id = 77};
+
+    guest_start(PRIVILEGES_STOCK_ROOT, true);
+    assert_int_equal(post_direct(&in), HV_STATUS_INVALID_PARTITION_ID);
+    in.partition_id = PARTITION_ROOT_ID;
+    in.vp_index = SHIM_VPS;
+    assert_int_equal(post_direct(&in), HV_STATUS_INVALID_VP_INDEX);
+    in.vp_index = 0;
+    in.reserved2 = 1;
+    assert_int_equal(post_direct(&in), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(signal_direct(HV_PARTITION_ID_SELF, 0, 1), HV_STATUS_INVALID_PARAMETER);
+    assert_int_equal(shim.synic_ops, 0);
+    shim.send_rc = -ENODEV;
+    assert_int_equal(signal_direct(HV_PARTITION_ID_SELF, 0, 0), HV_STATUS_INVALID_SYNIC_STATE);
+    shim.send_rc = -EAGAIN;
+    in.reserved2 = 0;
+    assert_int_equal(post_direct(&in), HV_STATUS_INSUFFICIENT_BUFFERS);
+    shim.send_rc = -EINVAL;
+    assert_int_equal(post_direct(&in), HV_STATUS_INVALID_PARAMETER);
+    guest_start(PRIVILEGES_STOCK_CHILD, false);
+    assert_int_equal(post_direct(&in), HV_STATUS_ACCESS_DENIED);
+}
+
 /* The stock sets give the statuses that the documentation promises. */
 static void stock_partitions(void **state)
 {
@@ -539,6 +604,8 @@ int main(void)
         cmocka_unit_test(partition_id_and_spin_wait),
         cmocka_unit_test(post_message_checks),
         cmocka_unit_test(signal_event_checks),
+        cmocka_unit_test(direct_calls_reach_the_synic),
+        cmocka_unit_test(direct_calls_are_checked),
         cmocka_unit_test(stock_partitions),
         cmocka_unit_test(documentation_lists_every_row),
     };

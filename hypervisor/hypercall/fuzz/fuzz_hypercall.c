@@ -59,6 +59,8 @@ static bool status_is_defined(uint16_t status)
     case HV_STATUS_INVALID_ALIGNMENT:
     case HV_STATUS_INVALID_PARAMETER:
     case HV_STATUS_ACCESS_DENIED:
+    case HV_STATUS_INVALID_PARTITION_ID:
+    case HV_STATUS_INVALID_VP_INDEX:
     case HV_STATUS_INVALID_CONNECTION_ID:
         return true;
     default:

@@ -188,6 +188,7 @@ void svm_events_collect(struct vp *vp)
         else
             vapic_accept(vp, (uint8_t)a->virq_vector);
         vp_count(vp, VPC_INJECTED);
+        vp->vectors[a->virq_vector]++;
     } else if (a->virq_vector >= 0 && !a->virq_extint) {
         vapic_withdraw(vp, (uint8_t)a->virq_vector);
     }
