@@ -99,6 +99,12 @@ static const struct option options[] = {
      .preset = true,
      .choices = {{"on", true, NULL}, {"off", false, NULL}},
      .help = "let guests skip the EOI of edge interrupts"},
+    {.name = "lp0",
+     .kind = OPTION_CHOICE,
+     .where = WHERE(lp0),
+     .preset = LP0_AUTO,
+     .choices = {{"auto", LP0_AUTO, NULL}, {"on", LP0_ON, NULL}, {"off", LP0_OFF, NULL}},
+     .help = "whether the boot processor runs VPs if there are others; auto: not in TCG"},
     {.name = "help", .kind = OPTION_FLAG, .where = WHERE(help), .help = "print this list"},
 };
 

@@ -17,6 +17,7 @@ enum cmdline_npt { NPT_4K, NPT_2M, NPT_1G };
 
 /** root= : what the parent partition is told. */
 enum cmdline_root { ROOT_STOCK, ROOT_MSHV };
+enum cmdline_lp0 { LP0_AUTO, LP0_ON, LP0_OFF };
 
 #define CMDLINE_PROBLEMS_MAX 8
 #define CMDLINE_WORD_MAX     48
@@ -34,6 +35,7 @@ struct cmdline {
     uint32_t npt;      /* enum cmdline_npt */
     uint32_t root;     /* enum cmdline_root */
     uint32_t lazy_eoi; /* bool */
+    uint32_t lp0;      /* enum cmdline_lp0 */
     uint32_t help;     /* bool */
     uint64_t reserve;  /* bytes for the hypervisor; 0 is by the size of the machine */
     uint64_t maxcpus;  /* logical processors to start, at least 1 */

@@ -6,6 +6,7 @@
 #include "hypervisor/arch/x86/space.h"
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/arch/x86/xstate.h"
 #include "hypervisor/boot/acpi.h"
 #include "hypervisor/boot/cmdline.h"
 #include "hypervisor/boot/efi_memmap.h"
@@ -178,6 +179,7 @@ static void start_boot_processor(void)
     if (clock_calibrate(&acpi))
         fatal("neither an ACPI PM timer nor an HPET to measure time with");
     delay_init(opts.delay_us);
+    xstate_init();
     if (lp_create(0, lapic_id(), &lps[0]))
         fatal("%s", why);
     lp_install(lps[0]);

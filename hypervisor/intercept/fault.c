@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "hypervisor/arch/x86/apicreg.h"
-#include "hypervisor/arch/x86/lapic.h"
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/debug/log.h"
 #include "hypervisor/intercept/decode.h"
@@ -23,7 +22,7 @@ static int vapic_page_write(void *ctx, uint64_t offset, unsigned size, uint64_t 
     vapic_mmio_write(vp, (uint32_t)offset & ~3U, (uint32_t)val);
     /* Devices reach the parent by logical destination too, and that is matched in hardware. */
     if (vp->partition->is_root && (offset == APIC_LDR || offset == APIC_DFR))
-        lapic_mirror_logical(vapic_mmio_read(vp, APIC_LDR), vapic_mmio_read(vp, APIC_DFR));
+        parent_logical_id_changed(vp);
     return 0;
 }
 

@@ -20,6 +20,10 @@
 #define PARENT_WEIGHT  1000
 #define PARENT_RESERVE (SCHED_FRACTION_ONE / 8)
 
+/* VPs of one kernel that share an LP wait for each other: it is slow if that takes a whole slice.
+ */
+#define SHARED_SLICE_US 2000
+
 #define PIC1_DATA 0x21
 #define PIC2_DATA 0xa1
 
@@ -33,6 +37,7 @@ static struct gpa_map parent_map;
 static struct ioapics ioapics;
 static struct range_map parent_ram; /* init only */
 static uint64_t physical_limit;
+static struct lp *home_of_vp0; /* init only; VP i has its home on LP i */
 
 struct partition *parent_partition(void)
 {
@@ -182,6 +187,19 @@ static void keep_console(const struct acpi_info *acpi)
         console_enable_input();
 }
 
+/* TCG lets the other processors damage the SVM state of the boot processor (decision 5). */
+static void choose_home_of_vp0(const struct cmdline *opts)
+{
+    bool off = opts->lp0 == LP0_OFF || (opts->lp0 == LP0_AUTO && vendor_is_tcg());
+
+    off = off && lp_count > 1;
+    home_of_vp0 = lps[off ? 1 : 0];
+    if (!off)
+        return;
+    lp_set_slice(SHARED_SLICE_US);
+    log_info("LP 0 runs no VPs; VP 0 shares LP 1");
+}
+
 int parent_create(const struct cmdline *opts, const struct acpi_info *acpi,
                   const struct range_map *ram)
 {
@@ -206,10 +224,11 @@ int parent_create(const struct cmdline *opts, const struct acpi_info *acpi,
         return rc;
     mask_legacy_pic(acpi);
     keep_console(acpi);
+    choose_home_of_vp0(opts);
     for (uint32_t i = 0; i < lp_count && !rc; i++) {
         struct vp *vp;
 
-        /* VP i lives on LP i and has its APIC id, so that device interrupts need no translation. */
+        /* VP i has the APIC id of LP i and gets its interrupts, which need no translation. */
         rc = vp_create(&parent, (vp_index_t){i}, lps[i]->apic_id, &vp);
         if (!rc)
             lps[i]->parent_vp = vp;
@@ -227,7 +246,7 @@ int parent_start(const struct linux_plan *plan)
                          plan->gdt_limit);
     boot->regs.gpr[RSI] = plan->boot_params;
     for (uint32_t i = lp_count; i-- > 0;) {
-        int rc = vp_start(parent.vps[i], lps[i], &params);
+        int rc = vp_start(parent.vps[i], i ? lps[i] : home_of_vp0, &params);
 
         if (rc)
             return rc;
@@ -235,12 +254,42 @@ int parent_start(const struct linux_plan *plan)
     return 0;
 }
 
-/* Called on the LP that runs the VP, which for the parent is the LP whose pins these are. */
+struct lint {
+    uint32_t lvt0, lvt1;
+    bool enabled;
+};
+
+static void mirror_lint(void *arg)
+{
+    const struct lint *l = arg;
+
+    lapic_mirror_lint(l->lvt0, l->lvt1, l->enabled);
+    this_lp()->extint = l->enabled && !(l->lvt0 & APIC_LVT_MASKED) &&
+                        (l->lvt0 & APIC_LVT_MODE_MASK) >> APIC_LVT_MODE_SHIFT == APIC_EXTINT;
+}
+
 void vapic_lint_changed(struct vp *vp, uint32_t lvt0, uint32_t lvt1, bool enabled)
 {
-    if (!vp->partition->is_root)
-        return;
-    lapic_mirror_lint(lvt0, lvt1, enabled);
-    this_lp()->extint = enabled && !(lvt0 & APIC_LVT_MASKED) &&
-                        (lvt0 & APIC_LVT_MODE_MASK) >> APIC_LVT_MODE_SHIFT == APIC_EXTINT;
+    struct lint l = {lvt0, lvt1, enabled};
+
+    if (vp->partition->is_root)
+        lp_run_on(lps[vp->index.v], mirror_lint, &l);
+}
+
+struct logical_id {
+    uint32_t ldr, dfr;
+};
+
+static void mirror_logical(void *arg)
+{
+    const struct logical_id *l = arg;
+
+    lapic_mirror_logical(l->ldr, l->dfr);
+}
+
+void parent_logical_id_changed(struct vp *vp)
+{
+    struct logical_id l = {vapic_mmio_read(vp, APIC_LDR), vapic_mmio_read(vp, APIC_DFR)};
+
+    lp_run_on(lps[vp->index.v], mirror_logical, &l);
 }

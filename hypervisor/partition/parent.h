@@ -17,7 +17,7 @@ struct partition *parent_partition(void);
 struct ioapics *parent_ioapics(void);
 
 /**
- * Create it with one VP on every LP. `ram` is its memory: the machine's map with the
+ * Create it with one VP for every LP. `ram` is its memory: the machine's map with the
  * hypervisor carved out. 0 or -errno; only at boot, where an error is fatal.
  */
 int parent_create(const struct cmdline *opts, const struct acpi_info *acpi,
@@ -33,6 +33,9 @@ int parent_start(const struct linux_plan *plan);
  * space, -ENOMEM.
  */
 int parent_map_device(gpa_t at, enum access access);
+
+/** A VP of the parent has another logical APIC id; called on the LP that runs it. */
+void parent_logical_id_changed(struct vp *vp);
 
 /** Is this page RAM that a partition may own? Used by guest memory access. */
 bool memory_is_ram(hpa_t page);

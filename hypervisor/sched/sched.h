@@ -26,8 +26,7 @@
 #define SCHED_WEIGHT_MAX     10000U
 #define SCHED_FRACTION_ONE   0x10000U /* a whole LP, the unit of reserve and cap */
 
-/** Time constants; one instance, written before the first sched_lp_init() and constant from then
- * on. */
+/** Time constants; one instance, constant from the first sched_attach() on. */
 struct sched_config {
     uint64_t slice;  /* longest run while others wait: 10 ms */
     uint64_t period; /* reserve and cap accounting: 20 ms */
@@ -158,6 +157,13 @@ int sched_set_params(struct sched_entity *e, const struct sched_params *params, 
  * one, call sched_pick() before entering a guest.
  */
 struct sched_lp *sched_wake(struct sched_entity *e, uint64_t now);
+
+/**
+ * Something arrived for an entity that may be waiting for its turn: one that is boosted on wake is
+ * boosted now, others and running or blocked ones are left alone. Callable on any LP; returns what
+ * sched_wake() returns.
+ */
+struct sched_lp *sched_nudge(struct sched_entity *e, uint64_t now);
 
 /**
  * Called on the LP that runs `e`: it waits for something. The caller then looks at

@@ -4,6 +4,7 @@
 #include "hypervisor/arch/x86/lapic.h"
 #include "hypervisor/arch/x86/lp.h"
 #include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/arch/x86/xstate.h"
 #include "hypervisor/debug/log.h"
 #include "hypervisor/debug/trace.h"
 #include "hypervisor/intercept/intercept.h"
@@ -42,11 +43,12 @@ int vp_create(struct partition *p, vp_index_t index, apic_id_t apic_id, struct v
     vp->partition = p;
     vp->index = index;
     vp->apic_id = apic_id;
+    rc = xstate_create(&vp->xstate);
+    if (rc)
+        goto free_vp;
     rc = vendor_vp_create(vp);
-    if (rc) {
-        frame_free(at, pages);
-        return rc;
-    }
+    if (rc)
+        goto free_xstate;
     vapic_init(vp, true);
     synic_init(vp);
     stimers_init(vp);
@@ -55,6 +57,12 @@ int vp_create(struct partition *p, vp_index_t index, apic_id_t apic_id, struct v
     atomic_store_explicit(&p->vp_count, index.v + 1, memory_order_release);
     *out = vp;
     return 0;
+
+free_xstate:
+    xstate_destroy(vp->xstate);
+free_vp:
+    frame_free(at, pages);
+    return rc;
 }
 
 int vp_start(struct vp *vp, struct lp *home, const struct sched_params *params)
@@ -70,6 +78,20 @@ int vp_start(struct vp *vp, struct lp *home, const struct sched_params *params)
     if (get_activity(vp) == VP_RUNNING)
         vp_request(vp, VP_REQ_EVENT);
     return 0;
+}
+
+/* The VP is neither blocked nor in guest mode: it will look by itself, at the latest when its turn
+ * comes. If that may take a while, hurry: another VP may be spinning until it answers. */
+static void hurry(struct vp *vp)
+{
+    const struct lp *lp = atomic_load_explicit(&vp->lp, memory_order_relaxed);
+    struct sched_lp *home;
+
+    if (atomic_load_explicit(&lp->current, memory_order_relaxed) == vp)
+        return;
+    home = sched_nudge(&vp->sched, clock_tsc());
+    if (home)
+        lp_reschedule(container_of(home, struct lp, sched));
 }
 
 void vp_request(struct vp *vp, uint32_t requests)
@@ -89,8 +111,10 @@ void vp_request(struct vp *vp, uint32_t requests)
             lp_reschedule(container_of(home, struct lp, sched));
         return;
     }
-    if (!atomic_load_explicit(&vp->in_guest, memory_order_seq_cst))
-        return; /* it will look before it enters */
+    if (!atomic_load_explicit(&vp->in_guest, memory_order_seq_cst)) {
+        hurry(vp);
+        return;
+    }
     lp = atomic_load_explicit(&vp->lp, memory_order_relaxed);
     if (lp != this_lp()) {
         vp->counters[VPC_KICKS]++;

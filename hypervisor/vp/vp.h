@@ -11,6 +11,7 @@
 #include "lib/types.h"
 
 struct lp;
+struct xstate;
 struct vp_arch; /* the vendor half's state: VMCB and friends */
 
 /** General registers in encoding order, then RIP and RFLAGS. */
@@ -84,6 +85,7 @@ struct vp {
     apic_id_t apic_id;           /* init only */
     struct vp_arch *arch;        /* owned by the LP that runs the VP */
     struct vp_regs regs;         /* owned by the LP that runs the VP */
+    struct xstate *xstate;       /* the extended state, while no LP has it loaded */
     struct vapic apic;           /* see vapic.h */
     struct synic synic;          /* see synic.h */
     struct stimers stimers;      /* owned by the LP that runs the VP */

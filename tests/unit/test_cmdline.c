@@ -33,6 +33,7 @@ static void test_defaults(void **state)
     assert_int_equal(o.npt, NPT_2M);
     assert_int_equal(o.root, ROOT_STOCK);
     assert_int_equal(o.lazy_eoi, true);
+    assert_int_equal(o.lp0, LP0_AUTO);
     assert_int_equal(o.help, false);
     assert_true(o.reserve == 0);
     assert_true(o.maxcpus == 4096);
@@ -43,7 +44,7 @@ static void test_defaults(void **state)
 static void test_all(void **state)
 {
     cmdline_parse("/boot/bulkhead.elf console=com2,debug  log=debug\tnpt=4k root=stock reserve=96M "
-                  "maxcpus=0x4 delay=250 lazyeoi=off help -- bogus",
+                  "maxcpus=0x4 delay=250 lazyeoi=off lp0=off help -- bogus",
                   true, &o);
     assert_int_equal(o.problem_count, 0);
     assert_int_equal(o.console, CONSOLE_COM2 | CONSOLE_DEBUG);
@@ -53,6 +54,7 @@ static void test_all(void **state)
     assert_true(o.maxcpus == 4);
     assert_true(o.delay_us == 250);
     assert_int_equal(o.lazy_eoi, false);
+    assert_int_equal(o.lp0, LP0_OFF);
     assert_int_equal(o.help, true);
     cmdline_parse("console=none log=error log=warn", false, &o);
     assert_int_equal(o.console, 0);
@@ -96,7 +98,7 @@ static void test_help(void **state)
 
     for (; cmdline_help_line(n, line, sizeof(line)); n++)
         assert_true(strlen(line) > 8 && strlen(line) < 120);
-    assert_int_equal(n, 9);
+    assert_int_equal(n, 10);
     assert_true(cmdline_help_line(0, line, sizeof(line)));
     assert_string_equal(line, "console=com1,com2,vga,debug,none  where messages go");
     assert_true(cmdline_help_line(1, line, 8));

@@ -51,7 +51,7 @@ class Config:
     modules: tuple = ()        # further multiboot modules: "PATH ARGUMENTS"
     iso: object = None
     uefi: bool = False
-    smp: int = 2
+    smp: int = 3  # one of them runs no VPs in TCG, see docs/decisions/0005
     memory_mib: int = 1024
     disks: tuple = ()          # "FILE[,bus=virtio|ahci][,format=FORMAT][,ro]"
     nets: tuple = ()           # "virtio|e1000[,forward=HOSTPORT:PORT]"

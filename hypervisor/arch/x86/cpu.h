@@ -19,6 +19,7 @@
 #define CR4_PSE     BIT64(4)
 #define CR4_PAE     BIT64(5)
 #define CR4_PGE     BIT64(7)
+#define CR4_OSFXSR  BIT64(9)
 #define CR4_LA57    BIT64(12)
 #define CR4_SMEP    BIT64(20)
 #define CR4_SMAP    BIT64(21)
@@ -55,6 +56,7 @@
 #define MSR_EFER         0xc0000080U
 #define MSR_FS_BASE      0xc0000100U
 #define MSR_GS_BASE      0xc0000101U
+#define MSR_TSC_AUX      0xc0000103U
 #define MSR_VM_CR        0xc0010114U
 #define MSR_VM_HSAVE_PA  0xc0010117U
 #define MSR_SVM_KEY      0xc0010118U

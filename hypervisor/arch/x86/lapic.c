@@ -130,9 +130,13 @@ void lapic_mirror_lint(uint32_t lvt0, uint32_t lvt1, bool enabled)
     reg_write(APIC_LVT_LINT1, lint_allowed(lvt1, enabled));
     /*
      * A request of the 8259 that LINT0 had passed on already is gone when it is masked. TCG
-     * forgets to look until the APIC next weighs its requests, which this does; else it
-     * delivers vector -1, a #GP out of nowhere.
+     * would still deliver it, as vector -1: a #GP out of nowhere.
      */
+    lapic_weigh_again();
+}
+
+void lapic_weigh_again(void)
+{
     reg_write(APIC_SVR, APIC_SVR_ENABLE | VECTOR_HV_SPURIOUS);
 }
 

@@ -34,6 +34,9 @@ uint32_t lapic_timer_current(void);
 /** Let LINT0 and LINT1 work as the parent programmed its virtual ones: ExtINT and NMI only. */
 void lapic_mirror_lint(uint32_t lvt0, uint32_t lvt1, bool enabled);
 
+/** Make the APIC look at its requests once more; changes nothing on a processor without defects. */
+void lapic_weigh_again(void);
+
 /** Logical destination of the parent in xAPIC mode. */
 void lapic_mirror_logical(uint32_t ldr, uint32_t dfr);
 

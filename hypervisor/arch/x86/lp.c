@@ -5,6 +5,7 @@
 #include "hypervisor/arch/x86/lapic.h"
 #include "hypervisor/arch/x86/space.h"
 #include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/arch/x86/xstate.h"
 #include "hypervisor/debug/log.h"
 #include "hypervisor/mm/direct.h"
 #include "hypervisor/mm/frame.h"
@@ -59,11 +60,17 @@ int lp_create(uint32_t index, apic_id_t apic_id, struct lp **out)
     return 0;
 }
 
+void lp_set_slice(uint32_t us)
+{
+    sched_config.slice = clock_tsc_hz() / 1000000 * us;
+}
+
 void lp_install(struct lp *lp)
 {
     trap_load(&lp->traps);
     cpu_wrmsr(MSR_GS_BASE, (uint64_t)(uintptr_t)lp);
     lapic_enable();
+    xstate_lp_enable();
 }
 
 struct timer_queue *timer_queue_this_lp(void)
@@ -108,15 +115,56 @@ static void idle(struct lp *lp)
     lp->idle_tsc += clock_tsc() - start;
 }
 
+/*
+ * Extended state stays in the registers as long as the same VP comes again: all VPs are pinned, so
+ * nobody needs it elsewhere. One that may move has to be saved before the next sched_pick().
+ */
 static void switch_to(struct lp *lp, struct vp *vp)
 {
-    if (lp->current == vp)
+    if (atomic_load_explicit(&lp->current, memory_order_relaxed) == vp)
         return;
-    lp->current = vp;
-    if (vp) {
-        atomic_store_explicit(&vp->lp, lp, memory_order_relaxed);
-        trace(TRACE_SWITCH, vp->index.v, vp->partition->id);
+    atomic_store_explicit(&lp->current, vp, memory_order_relaxed);
+    atomic_store_explicit(&vp->lp, lp, memory_order_relaxed);
+    trace(TRACE_SWITCH, vp->index.v, vp->partition->id);
+    if (lp->loaded == vp)
+        return;
+    if (lp->loaded)
+        xstate_save(lp->loaded->xstate);
+    xstate_load(vp->xstate);
+    lp->loaded = vp;
+}
+
+struct lp_call {
+    void (*fn)(void *arg);
+    void *arg;
+    _Atomic bool done;
+};
+
+static void take_call(struct lp *lp)
+{
+    struct lp_call *c = atomic_exchange_explicit(&lp->call, NULL, memory_order_acquire);
+
+    if (!c)
+        return;
+    c->fn(c->arg);
+    atomic_store_explicit(&c->done, true, memory_order_release);
+}
+
+void lp_run_on(struct lp *lp, void (*fn)(void *arg), void *arg)
+{
+    struct lp_call c = {fn, arg, false}, *free;
+
+    if (lp == this_lp()) {
+        fn(arg);
+        return;
     }
+    do
+        free = NULL;
+    while (!atomic_compare_exchange_weak_explicit(&lp->call, &free, &c, memory_order_release,
+                                                  memory_order_relaxed));
+    lp_reschedule(lp);
+    while (!atomic_load_explicit(&c.done, memory_order_acquire))
+        cpu_relax();
 }
 
 void lp_reschedule(struct lp *lp)
@@ -141,12 +189,15 @@ _Noreturn void lp_loop(void)
             lp->timer_deadline = UINT64_MAX;
         }
         atomic_store_explicit(&lp->need_resched, false, memory_order_relaxed);
+        take_call(lp);
         e = sched_pick(&lp->sched, clock_tsc(), &slice);
         lp->slice_end = slice.until;
         timers_service(lp);
         if (e) {
-            switch_to(lp, container_of(e, struct vp, sched));
-            vp_run(lp->current);
+            struct vp *vp = container_of(e, struct vp, sched);
+
+            switch_to(lp, vp);
+            vp_run(vp);
         } else {
             idle(lp);
         }

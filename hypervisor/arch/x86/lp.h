@@ -13,6 +13,7 @@
 
 struct vp;
 struct vendor_lp;
+struct lp_call;
 
 /**
  * A logical processor: everything that belongs to one hardware thread. GS points
@@ -30,12 +31,14 @@ struct lp {
     bool timer_fired;          /* set by the timer vector, taken by the loop */
     uint64_t timer_deadline;   /* TSC for which the hardware timer is armed, or UINT64_MAX */
     uint64_t slice_end;        /* TSC at which the running VP must be looked at */
-    struct vp *current;        /* the VP that is switched in, or NULL */
-    struct vp *parent_vp;      /* the parent partition's VP whose home this is */
+    _Atomic(struct vp *) current; /* the VP that is switched in, or NULL; read by any LP */
+    struct vp *loaded;            /* the VP whose extended state is in the registers, or NULL */
+    struct vp *parent_vp;         /* the parent partition's VP whose home this is */
     struct vendor_lp *vendor;
-    struct sched_lp sched;     /* internally locked */
-    struct timer_queue timers; /* internally locked */
-    struct trap_tables traps;  /* GDT and TSS */
+    _Atomic(struct lp_call *) call; /* set by any LP, taken by the loop of this one */
+    struct sched_lp sched;          /* internally locked */
+    struct timer_queue timers;      /* internally locked */
+    struct trap_tables traps;       /* GDT and TSS */
     uint64_t stack_top;
     uint64_t irqs;
     uint64_t idle_tsc;
@@ -52,6 +55,9 @@ struct lp *this_lp(void);
 /** Allocate and fill an LP with its stacks; -ENOMEM. */
 int lp_create(uint32_t index, apic_id_t apic_id, struct lp **out);
 
+/** Longest run of a VP while others wait, in microseconds; before any VP has a home. */
+void lp_set_slice(uint32_t us);
+
 /** Make `lp` the structure of the processor that executes this: GDT, TSS, GS. */
 void lp_install(struct lp *lp);
 
@@ -61,6 +67,12 @@ int smp_start_all(const struct acpi_info *acpi, uint32_t max_lps, hpa_t trampoli
 
 /** Make `lp` call sched_pick() soon: before the next guest entry, or out of its idle wait. */
 void lp_reschedule(struct lp *lp);
+
+/**
+ * Run a function on another LP and wait for it; at once if it is this one. Only for an LP that has
+ * no VPs, because two that have some could wait for each other.
+ */
+void lp_run_on(struct lp *lp, void (*fn)(void *arg), void *arg);
 
 /** Hypervisor work for ever on this LP: scheduling, timers, idling. */
 _Noreturn void lp_loop(void);

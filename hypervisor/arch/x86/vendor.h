@@ -65,6 +65,9 @@ enum vreg { VREG_CR0, VREG_CR2, VREG_CR3, VREG_CR4, VREG_EFER, VREG_PAT, VREG_GD
 /** 0 if this processor can run guests; else -ENODEV and `*why` says what is missing. */
 int vendor_probe(const char **why);
 
+/** True in QEMU's TCG, whose defects need care beyond what vendor code hides (decision 3). */
+bool vendor_is_tcg(void);
+
 /** Switch the extension on for this LP; after lp_install(), whose GS and TR it remembers. */
 int vendor_lp_enable(struct lp *lp);
 
@@ -106,7 +109,7 @@ int vendor_vp_set_pat(struct vp *vp, uint64_t v);
 void vendor_vp_shift_tsc(struct vp *vp, uint64_t delta);
 uint64_t vendor_vp_tsc_offset(const struct vp *vp);
 
-/** An interrupt acknowledged from the 8259 is waiting for this VP; bypasses the APIC. */
+/** An interrupt acknowledged from the 8259 is waiting for this VP; bypasses the APIC. Any LP. */
 void vendor_vp_set_extint(struct vp *vp, uint8_t vector);
 bool vendor_vp_extint_pending(const struct vp *vp);
 

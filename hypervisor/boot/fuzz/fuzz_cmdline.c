@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     line[size] = '\0';
     cmdline_parse(line, size & 1, &opts);
     if (opts.problem_count > CMDLINE_PROBLEMS_MAX || opts.maxcpus < 1 || opts.maxcpus > 4096 ||
-        opts.npt > NPT_1G || opts.root != ROOT_STOCK || opts.lazy_eoi > 1)
+        opts.npt > NPT_1G || opts.root != ROOT_STOCK || opts.lazy_eoi > 1 || opts.lp0 > LP0_OFF)
         abort();
     for (unsigned i = 0; i < opts.problem_count; i++)
         if (!opts.problems[i].reason || !memchr(opts.problems[i].word, 0, CMDLINE_WORD_MAX))

@@ -2,6 +2,7 @@
 #include "hypervisor/arch/x86/svm/svm_priv.h"
 
 #include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/arch/x86/lapic.h"
 #include "hypervisor/arch/x86/lp.h"
 #include "hypervisor/intercept/decode.h"
 #include "hypervisor/mm/direct.h"
@@ -50,6 +51,11 @@ int vendor_probe(const char **why)
     svm_length_init(r[3]);
     svm_is_tcg = !memcmp(&r[1], "TCGTCGTCGTCG", 12);
     return svm_maps_init();
+}
+
+bool vendor_is_tcg(void)
+{
+    return svm_is_tcg;
 }
 
 int vendor_lp_enable(struct lp *lp)
@@ -270,11 +276,13 @@ static void enter_guest(struct vp *vp, struct lp *lp)
 }
 
 /*
- * GIF is 1 here by all paths. But under TCG an LP was once found halted with GIF=0 and
- * interrupts pending, for ever; STGI costs nothing and an idle LP must always wake.
+ * GIF is 1 here by all paths. But TCG may lose a change of it (decision 5); STGI costs
+ * nothing, and an idle LP must always wake.
  */
 void vendor_wait(void)
 {
+    if (svm_is_tcg)
+        lapic_weigh_again(); /* it may have missed the APIC's notice */
     __asm__ volatile("stgi; sti; hlt; cli" : : : "memory");
 }
 

@@ -101,6 +101,15 @@ static uint64_t virq_request(uint8_t vector, bool ignore_tpr)
            (uint64_t)vector << VINT_VECTOR_SHIFT;
 }
 
+/* Unless the 8259 has sent another one, which then had a higher priority. */
+static void extint_put_back(struct vp_arch *a, int vector)
+{
+    int none = -1;
+
+    atomic_compare_exchange_strong_explicit(&a->extint_vector, &none, vector, memory_order_relaxed,
+                                            memory_order_relaxed);
+}
+
 void svm_events_prepare(struct vp *vp)
 {
     struct vp_arch *a = vp->arch;
@@ -112,13 +121,16 @@ void svm_events_prepare(struct vp *vp)
     c->intercept[0] &= ~INTERCEPT0_CR8_WRITE;
     a->virq_vector = -1;
     a->virq_extint = false;
-    if (a->extint_vector >= 0) {
+    /* Like a vector of the APIC it is in neither place while requested: the next may arrive. */
+    if (vendor_vp_extint_pending(vp)) {
         a->virq_extint = true;
-        vector = a->extint_vector;
+        vector = atomic_exchange_explicit(&a->extint_vector, -1, memory_order_relaxed);
     }
     if (vector >= 0 && (c->int_shadow & INT_SHADOW) && svm_is_tcg) {
         /* The shadow would be lost at VMRUN and the interrupt taken too early. */
         retry_soon(a);
+        if (a->virq_extint)
+            extint_put_back(a, vector);
         vector = -1;
     }
     if (vector >= 0) {
@@ -183,14 +195,15 @@ void svm_events_collect(struct vp *vp)
     bool taken = virq_taken(a, info);
 
     if (taken) {
-        if (a->virq_extint)
-            a->extint_vector = -1;
-        else
+        if (!a->virq_extint)
             vapic_accept(vp, (uint8_t)a->virq_vector);
         vp_count(vp, VPC_INJECTED);
         vp->vectors[a->virq_vector]++;
-    } else if (a->virq_vector >= 0 && !a->virq_extint) {
-        vapic_withdraw(vp, (uint8_t)a->virq_vector);
+    } else if (a->virq_vector >= 0) {
+        if (a->virq_extint)
+            extint_put_back(a, a->virq_vector);
+        else
+            vapic_withdraw(vp, (uint8_t)a->virq_vector);
     }
     a->virq_vector = -1;
     lazyeoi_exit(vp, taken && !a->virq_extint);
@@ -209,5 +222,5 @@ void svm_events_collect(struct vp *vp)
 
 void vendor_vp_set_extint(struct vp *vp, uint8_t vector)
 {
-    vp->arch->extint_vector = vector;
+    atomic_store_explicit(&vp->arch->extint_vector, vector, memory_order_relaxed);
 }

@@ -33,9 +33,9 @@ struct vp_arch {
     uint64_t generation;
     bool flush_tlb;
 
-    int virq_vector;   /* programmed for this entry, or -1 */
-    bool virq_extint;  /* it came from the 8259, not from the APIC */
-    int extint_vector; /* acknowledged from the 8259 and not delivered yet, or -1 */
+    int virq_vector;           /* programmed for this entry, or -1 */
+    bool virq_extint;          /* it came from the 8259, not from the APIC */
+    _Atomic int extint_vector; /* acknowledged from the 8259, not delivered yet, or -1; any LP */
 
     bool nmi_pending;
     bool nmi_masked;   /* from delivery until the IRET is done */

@@ -78,7 +78,7 @@ void vendor_vp_reset(struct vp *vp)
     a->asid_lp = NULL;
     a->flush_tlb = true;
     a->virq_vector = -1;
-    a->extint_vector = -1;
+    atomic_store_explicit(&a->extint_vector, -1, memory_order_relaxed);
     a->nmi_pending = a->nmi_masked = a->iret_pending = false;
     a->good_cr0 = c->cr0;
     a->good_cr3 = c->cr3;
@@ -205,7 +205,7 @@ void vendor_vp_skip(struct vp *vp, unsigned len)
 
 bool vendor_vp_extint_pending(const struct vp *vp)
 {
-    return vp->arch->extint_vector >= 0;
+    return atomic_load_explicit(&vp->arch->extint_vector, memory_order_relaxed) >= 0;
 }
 
 void vendor_vp_nmi(struct vp *vp)
