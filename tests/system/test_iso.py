@@ -16,6 +16,7 @@ from bh import initramfs, paths, report, stream, vhost  # noqa: E402 (the path c
 
 LOGS = paths.BUILD / "iso"
 DISC = LOGS / "test.iso"
+CPUS = vhost.Config.smp
 BOOT_S = 150
 FATAL_S = 90
 END_S = 30
@@ -54,11 +55,11 @@ def run_boot(name, wanted, **machine):
 
 
 def run_iso_bios():
-    return run_boot("bios", r"bios variables=0 screen=\S+ cpus=2 hypervisor=Microsoft Hyper-V")
+    return run_boot("bios", rf"bios variables=0 screen=\S+ cpus={CPUS} hypervisor=Microsoft Hyper-V")
 
 
 def run_iso_uefi():
-    return run_boot("uefi", r"efi64 variables=[1-9]\d* screen=efi-framebuffer\.0 cpus=2 "
+    return run_boot("uefi", rf"efi64 variables=[1-9]\d* screen=efi-framebuffer\.0 cpus={CPUS} "
                     r"hypervisor=Microsoft Hyper-V", uefi=True)
 
 
