@@ -80,8 +80,10 @@ int vp_start(struct vp *vp, struct lp *home, const struct sched_params *params)
     return 0;
 }
 
-/* The VP is neither blocked nor in guest mode: it will look by itself, at the latest when its turn
- * comes. If that may take a while, hurry: another VP may be spinning until it answers. */
+/*
+ * The VP is neither blocked nor in guest mode, so it looks by itself before it enters. But if
+ * another one has its LP that takes until its turn, and the sender may be spinning until then.
+ */
 static void hurry(struct vp *vp)
 {
     const struct lp *lp = atomic_load_explicit(&vp->lp, memory_order_relaxed);
