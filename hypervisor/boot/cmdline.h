@@ -17,6 +17,8 @@ enum cmdline_npt { NPT_4K, NPT_2M, NPT_1G };
 
 /** root= : what the parent partition is told. */
 enum cmdline_root { ROOT_STOCK, ROOT_MSHV };
+
+/** lp0= : whether the boot processor runs VPs. */
 enum cmdline_lp0 { LP0_AUTO, LP0_ON, LP0_OFF };
 
 #define CMDLINE_PROBLEMS_MAX 8

@@ -20,8 +20,7 @@
 #define PARENT_WEIGHT  1000
 #define PARENT_RESERVE (SCHED_FRACTION_ONE / 8)
 
-/* VPs of one kernel that share an LP wait for each other: it is slow if that takes a whole slice.
- */
+/* VPs of one kernel that share an LP wait for each other, often to the end of a slice. */
 #define SHARED_SLICE_US 2000
 
 #define PIC1_DATA 0x21

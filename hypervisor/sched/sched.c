@@ -493,22 +493,6 @@ struct sched_lp *sched_wake(struct sched_entity *e, uint64_t now)
     return kick;
 }
 
-struct sched_lp *sched_nudge(struct sched_entity *e, uint64_t now)
-{
-    struct sched_lp *lp = entity_lock_lp(e);
-    struct sched_lp *kick = NULL;
-
-    if (!lp)
-        return NULL;
-    if (e->state == SCHED_QUEUED && e->params.boost_on_wake && !e->boosted) {
-        lp_charge(lp, lp_advance(lp, now));
-        e->boosted = true;
-        kick = lp_kick(lp, e);
-    }
-    spin_unlock(&lp->lock);
-    return kick;
-}
-
 void sched_block(struct sched_entity *e, uint64_t now)
 {
     /* The home of a running entity does not change. */

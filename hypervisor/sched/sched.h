@@ -159,13 +159,6 @@ int sched_set_params(struct sched_entity *e, const struct sched_params *params, 
 struct sched_lp *sched_wake(struct sched_entity *e, uint64_t now);
 
 /**
- * Something arrived for an entity that may be waiting for its turn: one that is boosted on wake is
- * boosted now, others and running or blocked ones are left alone. Callable on any LP; returns what
- * sched_wake() returns.
- */
-struct sched_lp *sched_nudge(struct sched_entity *e, uint64_t now);
-
-/**
  * Called on the LP that runs `e`: it waits for something. The caller then looks at
  * its wake condition once more and, if that holds, calls sched_wake() itself: a
  * wake that came before this call found the entity running and did nothing.

@@ -80,22 +80,6 @@ int vp_start(struct vp *vp, struct lp *home, const struct sched_params *params)
     return 0;
 }
 
-/*
- * The VP is neither blocked nor in guest mode, so it looks by itself before it enters. But if
- * another one has its LP that takes until its turn, and the sender may be spinning until then.
- */
-static void hurry(struct vp *vp)
-{
-    const struct lp *lp = atomic_load_explicit(&vp->lp, memory_order_relaxed);
-    struct sched_lp *home;
-
-    if (atomic_load_explicit(&lp->current, memory_order_relaxed) == vp)
-        return;
-    home = sched_nudge(&vp->sched, clock_tsc());
-    if (home)
-        lp_reschedule(container_of(home, struct lp, sched));
-}
-
 void vp_request(struct vp *vp, uint32_t requests)
 {
     struct lp *lp;
@@ -113,10 +97,8 @@ void vp_request(struct vp *vp, uint32_t requests)
             lp_reschedule(container_of(home, struct lp, sched));
         return;
     }
-    if (!atomic_load_explicit(&vp->in_guest, memory_order_seq_cst)) {
-        hurry(vp);
-        return;
-    }
+    if (!atomic_load_explicit(&vp->in_guest, memory_order_seq_cst))
+        return; /* it will look before it enters */
     lp = atomic_load_explicit(&vp->lp, memory_order_relaxed);
     if (lp != this_lp()) {
         vp->counters[VPC_KICKS]++;

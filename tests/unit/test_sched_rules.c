@@ -130,29 +130,6 @@ static void test_preempted_by_parent_resumes(void **state)
     assert_int_equal(until, now + config.slice - 3 * MS);
 }
 
-/* An interrupt for a parent VP that is only waiting for its turn gives it its turn. */
-static void test_nudge(void **state)
-{
-    struct sched_entity *parent, *child;
-    uint64_t now;
-
-    sim_init(1);
-    now = sim_now;
-    parent = add(0, (struct sched_params){.weight = 100, .boost_on_wake = true});
-    child = add(0, weight(100));
-    assert_null(sched_nudge(parent, now)); /* blocked */
-    sched_wake(child, now);
-    sched_wake(parent, now);
-    assert_ptr_equal(pick(0, now, NULL), parent);
-    assert_null(sched_nudge(parent, now)); /* running */
-    now += config.slice;
-    assert_ptr_equal(pick(0, now, NULL), child);
-    now += MS;
-    assert_null(sched_nudge(child, now));
-    assert_ptr_equal(sched_nudge(parent, now), &lps[0]);
-    assert_ptr_equal(pick(0, now, NULL), parent);
-}
-
 static void test_wake_rules(void **state)
 {
     struct sched_entity *a, *b;
@@ -661,10 +638,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handoff),    cmocka_unit_test(test_preempted_by_parent_resumes),
-        cmocka_unit_test(test_nudge),      cmocka_unit_test(test_wake_rules),
-        cmocka_unit_test(test_relinquish), cmocka_unit_test(test_detach),
-        cmocka_unit_test(test_params),     cmocka_unit_test(test_steal),
-        cmocka_unit_test(test_random),     cmocka_unit_test(test_races),
+        cmocka_unit_test(test_wake_rules), cmocka_unit_test(test_relinquish),
+        cmocka_unit_test(test_detach),     cmocka_unit_test(test_params),
+        cmocka_unit_test(test_steal),      cmocka_unit_test(test_random),
+        cmocka_unit_test(test_races),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,7 @@
 /*
  * Handlers run only in the two interrupt windows of lp_loop(), where this LP
  * holds no lock. Routing is identity: what arrives on this LP is for the
- * parent's VP whose home it is, wherever the parent programmed it to go.
+ * parent's VP that has its APIC id, wherever the parent programmed it to go.
  */
 
 static void device_interrupt(struct lp *lp, uint8_t vector)

@@ -121,17 +121,14 @@ static void idle(struct lp *lp)
  */
 static void switch_to(struct lp *lp, struct vp *vp)
 {
-    if (atomic_load_explicit(&lp->current, memory_order_relaxed) == vp)
+    if (lp->current == vp)
         return;
-    atomic_store_explicit(&lp->current, vp, memory_order_relaxed);
+    if (lp->current)
+        xstate_save(lp->current->xstate);
+    xstate_load(vp->xstate);
+    lp->current = vp;
     atomic_store_explicit(&vp->lp, lp, memory_order_relaxed);
     trace(TRACE_SWITCH, vp->index.v, vp->partition->id);
-    if (lp->loaded == vp)
-        return;
-    if (lp->loaded)
-        xstate_save(lp->loaded->xstate);
-    xstate_load(vp->xstate);
-    lp->loaded = vp;
 }
 
 struct lp_call {

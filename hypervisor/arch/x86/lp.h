@@ -31,9 +31,8 @@ struct lp {
     bool timer_fired;          /* set by the timer vector, taken by the loop */
     uint64_t timer_deadline;   /* TSC for which the hardware timer is armed, or UINT64_MAX */
     uint64_t slice_end;        /* TSC at which the running VP must be looked at */
-    _Atomic(struct vp *) current; /* the VP that is switched in, or NULL; read by any LP */
-    struct vp *loaded;            /* the VP whose extended state is in the registers, or NULL */
-    struct vp *parent_vp;         /* the parent partition's VP whose home this is */
+    struct vp *current;        /* the VP that ran last: its extended state is loaded; or NULL */
+    struct vp *parent_vp;      /* the parent partition's VP whose interrupts arrive here */
     struct vendor_lp *vendor;
     _Atomic(struct lp_call *) call; /* set by any LP, taken by the loop of this one */
     struct sched_lp sched;          /* internally locked */

@@ -121,20 +121,20 @@ void svm_events_prepare(struct vp *vp)
     c->intercept[0] &= ~INTERCEPT0_CR8_WRITE;
     a->virq_vector = -1;
     a->virq_extint = false;
-    /* Like a vector of the APIC it is in neither place while requested: the next may arrive. */
     if (vendor_vp_extint_pending(vp)) {
         a->virq_extint = true;
-        vector = atomic_exchange_explicit(&a->extint_vector, -1, memory_order_relaxed);
+        vector = atomic_load_explicit(&a->extint_vector, memory_order_relaxed);
     }
     if (vector >= 0 && (c->int_shadow & INT_SHADOW) && svm_is_tcg) {
         /* The shadow would be lost at VMRUN and the interrupt taken too early. */
         retry_soon(a);
-        if (a->virq_extint)
-            extint_put_back(a, vector);
         vector = -1;
     }
     if (vector >= 0) {
-        if (!a->virq_extint)
+        /* Either way it is in neither place while requested: the next one may arrive. */
+        if (a->virq_extint)
+            vector = atomic_exchange_explicit(&a->extint_vector, -1, memory_order_relaxed);
+        else
             vapic_request(vp, (uint8_t)vector);
         c->int_ctl |= virq_request((uint8_t)vector, a->virq_extint);
         a->virq_vector = vector;
