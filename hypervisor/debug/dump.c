@@ -107,7 +107,8 @@ static void for_each_vp(void (*fn)(const struct vp *vp))
     uint32_t count = atomic_load_explicit(&p->vp_count, memory_order_acquire);
 
     for (uint32_t i = 0; i < count; i++)
-        fn(p->vps[i]);
+        if (p->vps[i])
+            fn(p->vps[i]);
 }
 
 static void dump_vps(void)
@@ -125,7 +126,7 @@ static void dump_counters_of(const struct vp *vp)
         [VPC_MMIO] = "mmio",   [VPC_GPA_FAULT] = "fault",
         [VPC_OTHER] = "other", [VPC_INJECTED] = "injected",
         [VPC_EOI] = "eoi",     [VPC_LAZY_EOI] = "lazyeoi",
-        [VPC_KICKS] = "kicks",
+        [VPC_KICKS] = "kicks", [VPC_INTERCEPTS] = "intercepts",
     };
 
     say("VP %lu.%u:", vp->partition->id, vp->index.v);

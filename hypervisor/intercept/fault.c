@@ -5,6 +5,7 @@
 #include "hypervisor/intercept/decode.h"
 #include "hypervisor/intercept/emulate.h"
 #include "hypervisor/intercept/intercept.h"
+#include "hypervisor/mm/gpamap.h"
 #include "hypervisor/partition/parent.h"
 #include "hypervisor/vp/walk.h"
 
@@ -89,10 +90,21 @@ void intercept_fault(struct vp *vp, const struct exit *exit)
             emulate(vp, at, &ioapic_ops, ioapic);
             return;
         }
-        if (at.v >> PAGE_SHIFT == APIC_DEFAULT_BASE >> PAGE_SHIFT) {
+        if (vp->partition->is_root && at.v >> PAGE_SHIFT == APIC_DEFAULT_BASE >> PAGE_SHIFT) {
             emulate(vp, at, &nothing_ops, NULL);
             return;
         }
+    }
+    if (vp->partition->is_child) {
+        hpa_t there;
+
+        /* The parent may have mapped it meanwhile: then it is executed again. An overlay is not
+           the parent's to write. */
+        if (overlay_at(vp->partition, at))
+            vp_inject_exception(vp, VECTOR_GP, 0);
+        else if (gpa_map_lookup(vp->partition->map, at, wanted, &there))
+            child_fault(vp, exit);
+        return;
     }
     if (vp->partition->is_root && !parent_map_device(at, wanted))
         return; /* mapped now: execute it again */

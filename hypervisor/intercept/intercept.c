@@ -6,6 +6,7 @@
 #include "hypervisor/debug/log.h"
 #include "hypervisor/hypercall/dispatch.h"
 #include "hypervisor/partition/cpuid.h"
+#include "hypervisor/partition/cpuid_result.h"
 #include "hypervisor/arch/x86/cpu.h"
 
 void intercept_cpuid(struct vp *vp, const struct exit *exit)
@@ -19,6 +20,8 @@ void intercept_cpuid(struct vp *vp, const struct exit *exit)
         cpu_cpuid(leaf, subleaf, r);
         cpuid_filter(vp, leaf, subleaf, r);
     }
+    if (vp->partition->cpuid_results)
+        cpuid_results_apply(vp, leaf, subleaf, r);
     vp->regs.gpr[RAX] = r[0];
     vp->regs.gpr[RBX] = r[1];
     vp->regs.gpr[RCX] = r[2];
@@ -56,10 +59,12 @@ static void say_state(const struct vp *vp, const char *what)
 
 static void handle_shutdown(struct vp *vp, const struct exit *exit)
 {
+    if (vp->partition->is_child) {
+        child_unrecoverable(vp, exit);
+        return;
+    }
     say_state(vp, "triple fault");
-    if (vp->partition->is_root)
-        machine_reset(); /* what the bare machine would do, and what reboot=t asks for */
-    vp_die(vp);
+    machine_reset(); /* what the bare machine would do, and what reboot=t asks for */
 }
 
 static void handle_invalid(struct vp *vp, const struct exit *exit)
@@ -67,7 +72,7 @@ static void handle_invalid(struct vp *vp, const struct exit *exit)
     say_state(vp, "the processor refuses the guest state");
     if (vp->partition->is_root)
         panic("the parent partition cannot go on (exit %lx)", exit->code);
-    vp_die(vp);
+    child_unrecoverable(vp, exit);
 }
 
 static const struct {

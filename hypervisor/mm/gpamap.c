@@ -101,6 +101,14 @@ void gpa_map_reclaim(struct gpa_map *map, uint64_t flushed)
     spin_unlock(&map->lock);
 }
 
+void gpa_map_for_each(struct gpa_map *map,
+                      void (*fn)(void *ctx, uint64_t at, hpa_t to, uint64_t len), void *ctx)
+{
+    spin_lock(&map->lock);
+    pagetable_for_each(&map->pt, fn, ctx);
+    spin_unlock(&map->lock);
+}
+
 uint64_t gpa_map_bytes(struct gpa_map *map)
 {
     uint64_t bytes = 0;

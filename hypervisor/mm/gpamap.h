@@ -63,6 +63,10 @@ uint64_t gpa_map_generation(const struct gpa_map *map);
  */
 void gpa_map_reclaim(struct gpa_map *map, uint64_t flushed);
 
+/** Calls `fn` for each leaf, in ascending order, with the lock held. */
+void gpa_map_for_each(struct gpa_map *map,
+                      void (*fn)(void *ctx, uint64_t at, hpa_t to, uint64_t len), void *ctx);
+
 /** Bytes mapped now. */
 uint64_t gpa_map_bytes(struct gpa_map *map);
 

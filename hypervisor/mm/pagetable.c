@@ -378,6 +378,32 @@ int pagetable_query(const struct pagetable *pt, uint64_t va, struct pagetable_le
     return 0;
 }
 
+struct visit {
+    void (*fn)(void *ctx, uint64_t va, hpa_t pa, uint64_t len);
+    void *ctx;
+};
+
+/* Recursion is as deep as there are levels. */
+static void visit_table(const uint64_t *table, unsigned level, uint64_t va, const struct visit *v)
+{
+    for (unsigned i = 0; i < ENTRIES; i++, va += slot_bytes(level)) {
+        uint64_t entry = entry_read(&table[i]);
+
+        if (is_table(entry, level))
+            visit_table(table_of(entry), level - 1, va, v);
+        else if (is_leaf(entry, level))
+            v->fn(v->ctx, va, hpa(entry & PTE_ADDR & ~(slot_bytes(level) - 1)), slot_bytes(level));
+    }
+}
+
+void pagetable_for_each(const struct pagetable *pt,
+                        void (*fn)(void *ctx, uint64_t va, hpa_t pa, uint64_t len), void *ctx)
+{
+    const struct visit v = {fn, ctx};
+
+    visit_table(table_at(pt->root), TOP_LEVEL, 0, &v);
+}
+
 void pagetable_reclaim(struct pagetable *pt)
 {
     while (pt->retired_count) {

@@ -96,6 +96,10 @@ int pagetable_protect(struct pagetable *pt, uint64_t va, uint64_t len, uint64_t 
 /** Translate. Returns 0, -ENOENT if nothing is mapped there, -EINVAL for an impossible address. */
 int pagetable_query(const struct pagetable *pt, uint64_t va, struct pagetable_leaf *out);
 
+/** Calls `fn` for each leaf in ascending order of addresses. Nested tables only. */
+void pagetable_for_each(const struct pagetable *pt,
+                        void (*fn)(void *ctx, uint64_t va, hpa_t pa, uint64_t len), void *ctx);
+
 /** Free retired tables: only after all processors have flushed since the last change. */
 void pagetable_reclaim(struct pagetable *pt);
 

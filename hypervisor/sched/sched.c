@@ -399,6 +399,19 @@ int sched_attach(struct sched_entity *e, struct sched_lp *lp, uint64_t now)
     return ret;
 }
 
+void sched_unload(struct sched_entity *e)
+{
+    struct sched_lp *lp = entity_lock_lp(e);
+
+    if (!lp)
+        return;
+    if (e != lp->current && e == lp->last)
+        lp->last = NULL;
+    if (e == lp->saving)
+        lp->saving = NULL;
+    spin_unlock(&lp->lock);
+}
+
 int sched_detach(struct sched_entity *e, uint64_t now)
 {
     struct sched_lp *lp = entity_lock_lp(e);

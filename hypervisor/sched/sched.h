@@ -143,6 +143,12 @@ int sched_attach(struct sched_entity *e, struct sched_lp *lp, uint64_t now);
 int sched_detach(struct sched_entity *e, uint64_t now);
 
 /**
+ * A displaced entity's registers are known to be on its LP no more, before that LP's next
+ * sched_pick() would say so: it may be detached or stolen. Not while it runs.
+ */
+void sched_unload(struct sched_entity *e);
+
+/**
  * Change weight, reserve, cap and traits. Errors as sched_entity_init() and
  * -ERANGE when the reserves on the LP would exceed it; nothing changes then.
  * *kick receives the LP that needs a reschedule IPI to honour the change, or NULL.

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi/tlfs/msr.h"
 #include "hypervisor/debug/log.h"
+#include "hypervisor/mm/direct.h"
 #include "hypervisor/mm/guest.h"
+#include "hypervisor/vp/notify.h"
 #include "hypervisor/vp/vp.h"
 #include "lib/errno.h"
 #include "lib/string.h"
+
+/* A page of the partition's memory holds the queues of a few SINTs. */
+#define QUEUES_PER_PAGE ((unsigned)(PAGE_SIZE / (SYNIC_QUEUE_CREDIT * HV_MESSAGE_SIZE)))
 
 _Static_assert((SYNIC_QUEUE_CREDIT & (SYNIC_QUEUE_CREDIT - 1)) == 0, "a power of two");
 
@@ -21,10 +26,37 @@ static void state_reset(struct synic *s)
     }
 }
 
-void synic_init(struct vp *vp)
+int synic_init(struct vp *vp)
 {
-    memset(&vp->synic, 0, sizeof(vp->synic));
-    state_reset(&vp->synic);
+    struct synic *s = &vp->synic;
+
+    memset(s, 0, sizeof(*s));
+    for (unsigned i = 0; i < HV_SYNIC_SINT_COUNT; i++) {
+        hpa_t page;
+        int rc;
+
+        if (i % QUEUES_PER_PAGE) {
+            s->queue[i].msg = s->queue[i - 1].msg + SYNIC_QUEUE_CREDIT;
+            continue;
+        }
+        rc = partition_alloc(vp->partition, 1, &page);
+        if (rc) {
+            synic_destroy(vp);
+            return rc;
+        }
+        s->queue[i].msg = hpa_to_virt(page);
+    }
+    state_reset(s);
+    return 0;
+}
+
+void synic_destroy(struct vp *vp)
+{
+    struct synic *s = &vp->synic;
+
+    for (unsigned i = 0; i < HV_SYNIC_SINT_COUNT; i += QUEUES_PER_PAGE)
+        if (s->queue[i].msg)
+            partition_free(vp->partition, virt_to_hpa(s->queue[i].msg), 1);
 }
 
 void synic_reset(struct vp *vp)
@@ -233,6 +265,7 @@ void synic_retry(struct vp *vp)
     /* Timers first: senders that refill the queue all the time must not starve them. */
     if (waiting)
         stimers_retry(vp);
+    notify_retry(vp);
     spin_lock(&s->lock);
     queues_deliver(vp);
     spin_unlock(&s->lock);

@@ -22,7 +22,7 @@ struct vp;
 struct synic_queue {
     uint32_t head;
     uint32_t tail;
-    struct hv_message msg[SYNIC_QUEUE_CREDIT];
+    struct hv_message *msg; /* SYNIC_QUEUE_CREDIT of them; init only */
 };
 
 struct synic {
@@ -35,8 +35,14 @@ struct synic {
     struct synic_queue queue[HV_SYNIC_SINT_COUNT];
 };
 
-/** Power-up state: disabled, every SINT masked, nothing queued. */
-void synic_init(struct vp *vp);
+/**
+ * Power-up state: disabled, every SINT masked, nothing queued. The queues come from the partition's
+ * memory: errors of partition_alloc().
+ */
+int synic_init(struct vp *vp);
+
+/** Free what synic_init() took. */
+void synic_destroy(struct vp *vp);
 
 /** The same for a VP that is being reset. */
 void synic_reset(struct vp *vp);

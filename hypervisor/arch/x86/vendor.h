@@ -95,6 +95,10 @@ void vendor_vp_run(struct vp *vp, struct exit *exit);
 /** Wait for an interrupt, with no gap between enabling and waiting; returns with them disabled. */
 void vendor_wait(void);
 
+/** An event waits to be delivered at the next entry; the next instruction is in a shadow. */
+bool vendor_vp_event_pending(const struct vp *vp);
+bool vendor_vp_in_shadow(const struct vp *vp);
+
 /** The exiting instruction is done: move RIP on and end the interrupt shadow. */
 void vendor_vp_skip(struct vp *vp, unsigned len);
 

@@ -3,7 +3,7 @@
 
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/mm/direct.h"
-#include "hypervisor/mm/frame.h"
+#include "hypervisor/partition/partition.h"
 #include "lib/string.h"
 
 #define CPUID_XSAVE 0x0000000dU
@@ -48,13 +48,13 @@ void xstate_lp_enable(void)
     cpu_write_cr4(cpu_read_cr4() | CR4_OSFXSR | (components ? CR4_OSXSAVE : 0));
 }
 
-int xstate_create(struct xstate **out)
+int xstate_create(struct partition *p, struct xstate **out)
 {
     const uint16_t fcw = FCW_RESET;
     const uint32_t mxcsr = MXCSR_RESET;
     struct xstate *x;
     hpa_t at;
-    int rc = frame_alloc(pages, 1, &at);
+    int rc = partition_alloc(p, pages, &at);
 
     if (rc)
         return rc;
@@ -66,10 +66,10 @@ int xstate_create(struct xstate **out)
     return 0;
 }
 
-void xstate_destroy(struct xstate *x)
+void xstate_destroy(struct partition *p, struct xstate *x)
 {
     if (x)
-        frame_free(virt_to_hpa(x), pages);
+        partition_free(p, virt_to_hpa(x), pages);
 }
 
 static uint64_t xcr0_read(void)

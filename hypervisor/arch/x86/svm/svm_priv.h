@@ -50,6 +50,8 @@ struct vp_arch {
     bool recovering; /* the next refusal is final */
 };
 
+_Static_assert(sizeof(struct vp_arch) <= PAGE_SIZE, "one page of a partition's memory");
+
 /* svm_event.c */
 
 /** Choose what this entry delivers: queued event, NMI, or the APIC's highest interrupt. */
@@ -75,8 +77,9 @@ void svm_length_init(uint32_t svm_features);
 /** Length of the instruction that exited, of a `kind` (enum insn_simple) that is `usual` long. */
 uint8_t svm_insn_length(struct vp *vp, uint8_t kind, uint8_t usual);
 
-/* svm_maps.c: permission maps of the parent partition. */
+/* svm_maps.c: permission maps of the parent partition, and of all children. */
 int svm_maps_init(void);
 extern hpa_t svm_parent_iopm, svm_parent_msrpm;
+extern hpa_t svm_child_iopm, svm_child_msrpm;
 
 #endif

@@ -52,8 +52,8 @@ void vendor_vp_reset(struct vp *vp)
 
     memset(c, 0, sizeof(*c));
     set_intercepts(c);
-    c->iopm_base = svm_parent_iopm.v;
-    c->msrpm_base = svm_parent_msrpm.v;
+    c->iopm_base = vp->partition->is_root ? svm_parent_iopm.v : svm_child_iopm.v;
+    c->msrpm_base = vp->partition->is_root ? svm_parent_msrpm.v : svm_child_msrpm.v;
     c->tsc_offset = tsc_offset;
     c->np_enable = NESTED_PAGING;
     c->nested_cr3 = gpa_map_root(vp->partition->map).v;
@@ -191,6 +191,16 @@ uint64_t vendor_vp_tsc_offset(const struct vp *vp)
 bool vendor_vp_interruptible(const struct vp *vp)
 {
     return (vp->regs.rflags & RFLAGS_IF) && !(vp->arch->vmcb->int_shadow & INT_SHADOW);
+}
+
+bool vendor_vp_in_shadow(const struct vp *vp)
+{
+    return vp->arch->vmcb->int_shadow & INT_SHADOW;
+}
+
+bool vendor_vp_event_pending(const struct vp *vp)
+{
+    return vp->arch->vmcb->event_inj & EVENT_VALID;
 }
 
 void vendor_vp_skip(struct vp *vp, unsigned len)
