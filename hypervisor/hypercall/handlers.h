@@ -24,4 +24,29 @@ hypercall_fn hypercall_signal_event_direct;
 hypercall_fn hypercall_long_spin_wait;
 hypercall_fn hypercall_get_partition_id;
 
+/* partition.c: life of children. */
+hypercall_fn hypercall_create_partition;
+hypercall_fn hypercall_initialize_partition;
+hypercall_fn hypercall_finalize_partition;
+hypercall_fn hypercall_delete_partition;
+hypercall_fn hypercall_get_next_child;
+
+/* memory.c: pools, and guest memory of children. */
+hypercall_fn hypercall_deposit_memory;
+hypercall_fn hypercall_withdraw_memory;
+hypercall_fn hypercall_get_memory_balance;
+hypercall_fn hypercall_map_gpa_pages;
+hypercall_fn hypercall_unmap_gpa_pages;
+
+/* vp.c: VPs of children and the pages that they share with their parent. */
+hypercall_fn hypercall_create_vp;
+hypercall_fn hypercall_delete_vp;
+hypercall_fn hypercall_map_vp_state_page;
+hypercall_fn hypercall_unmap_vp_state_page;
+
+/* interrupt.c: interrupts for children, and what of them their parent wants to hear. */
+hypercall_fn hypercall_assert_virtual_interrupt;
+hypercall_fn hypercall_clear_virtual_interrupt;
+hypercall_fn hypercall_install_intercept;
+
 #endif

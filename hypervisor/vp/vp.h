@@ -73,6 +73,7 @@ enum vp_request {
 enum vp_suspend {
     VP_SUSPEND_EXPLICIT = 1 << 0,  /* its parent wants so; also from creation on */
     VP_SUSPEND_INTERCEPT = 1 << 1, /* its parent has an intercept to handle */
+    VP_SUSPEND_DELETED = 1 << 2,   /* its parent has deleted it */
 };
 
 enum vp_activity {

@@ -545,7 +545,8 @@ static void stock_partitions(void **state)
     assert_int_equal(status_of(HVCALL_RETARGET_INTERRUPT, IN_GPA, 0),
                      HV_STATUS_INVALID_HYPERCALL_CODE);
     guest_start(PRIVILEGES_STOCK_ROOT, true);
-    assert_int_equal(status_of(HVCALL_CREATE_PARTITION, IN_GPA, OUT_GPA),
+    assert_int_equal(status_of(HVCALL_CREATE_PARTITION, IN_GPA, OUT_GPA), HV_STATUS_SUCCESS);
+    assert_int_equal(status_of(HVCALL_MMIO_READ, IN_GPA, OUT_GPA),
                      HV_STATUS_INVALID_HYPERCALL_CODE);
     assert_int_equal(status_of(HV_EXT_CALL_QUERY_CAPABILITIES, 0, OUT_GPA),
                      HV_STATUS_ACCESS_DENIED);

@@ -12,7 +12,7 @@
 #include "hypervisor/sched/clock.h"
 #include "lib/bits.h"
 
-#define STACK_PAGES 4
+#define STACK_PAGES 8
 #define IST_PAGES   2
 
 struct lp *lps[LP_MAX];

@@ -116,6 +116,7 @@ uint64_t vendor_vp_tsc_offset(const struct vp *vp);
 /** An interrupt acknowledged from the 8259 is waiting for this VP; bypasses the APIC. Any LP. */
 void vendor_vp_set_extint(struct vp *vp, uint8_t vector);
 bool vendor_vp_extint_pending(const struct vp *vp);
+void vendor_vp_clear_extint(struct vp *vp);
 
 /** Make an NMI pending; flush the VP's linear mappings at its next entry. */
 void vendor_vp_nmi(struct vp *vp);

@@ -224,3 +224,8 @@ void vendor_vp_set_extint(struct vp *vp, uint8_t vector)
 {
     atomic_store_explicit(&vp->arch->extint_vector, vector, memory_order_relaxed);
 }
+
+void vendor_vp_clear_extint(struct vp *vp)
+{
+    atomic_store_explicit(&vp->arch->extint_vector, -1, memory_order_relaxed);
+}
