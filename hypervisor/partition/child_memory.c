@@ -197,9 +197,11 @@ static int map_unit(struct partition *p, struct partition *from, gpa_t at, hpa_t
     if (!rc)
         forget_overlay(p, at, len);
     spin_unlock(&p->lock);
-    if (rc)
+    if (rc) {
+        settle(p); /* tables that it made and does not need go back to the pool */
         for (uint64_t i = 0; i < len / PAGE_SIZE; i++)
             pageinfo_return(hpa(to.v + i * PAGE_SIZE));
+    }
     return rc;
 }
 
@@ -260,13 +262,11 @@ static int unmap_pages(struct partition *p, gpa_t at, uint32_t pages)
     if (!rc)
         forget_overlay(p, at, len);
     spin_unlock(&p->lock);
-    if (rc)
-        return rc;
-    if (any_page(old, pages)) {
+    if (rc || any_page(old, pages))
         settle(p);
+    if (!rc)
         lent_back(p, old, pages);
-    }
-    return 0;
+    return rc;
 }
 
 int child_unmap(struct partition *p, gpa_t at, uint32_t count, bool large, uint32_t *done)

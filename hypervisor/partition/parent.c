@@ -244,9 +244,7 @@ int parent_create(const struct cmdline *opts, const struct acpi_info *acpi,
 
 int parent_start(const struct linux_plan *plan)
 {
-    /* No boost over a sibling: woken ones would wait for what they have just displaced. */
-    const struct sched_params params = {PARENT_WEIGHT, PARENT_RESERVE, 0, true,
-                                        .boost_on_wake = home_of_vp0 == lps[0]};
+    const struct sched_params params = {PARENT_WEIGHT, PARENT_RESERVE, 0, true, true};
     struct vp *boot = parent.vps[0];
 
     vapic_bios_state(boot);

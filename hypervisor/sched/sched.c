@@ -82,17 +82,24 @@ static bool entity_behind(const struct sched_lp *lp, const struct sched_entity *
     return e->reserve_quota && e->period_run + worth <= e->reserve_quota;
 }
 
+/* Does its wake still put it before others? */
+static bool entity_hurries(const struct sched_lp *lp, const struct sched_entity *e)
+{
+    uint64_t ahead = entity_vtime(e, lp->config->slice);
+
+    return e->boosted && vtime_diff(e->vtime, lp->vtime) <= (int64_t)ahead;
+}
+
 /* Standing of a runnable entity; within one standing virtual time decides. */
 static unsigned entity_rank(const struct sched_lp *lp, const struct sched_entity *e)
 {
-    uint64_t ahead = entity_vtime(e, lp->config->slice);
     unsigned rank = 1;
 
     if (e->yielded)
         return 0;
     if (entity_behind(lp, e))
         rank += 2;
-    if (e->boosted && vtime_diff(e->vtime, lp->vtime) <= (int64_t)ahead)
+    if (entity_hurries(lp, e))
         rank += 1;
     return rank;
 }
@@ -103,6 +110,11 @@ static bool entity_preempts(const struct sched_lp *lp, const struct sched_entity
 {
     unsigned rank = entity_rank(lp, e), other = entity_rank(lp, incumbent);
 
+    /* Not over its own kind: what it wakes for may be waiting for just that one. */
+    if (incumbent->params.boost_on_wake && rank > 1) {
+        rank -= entity_hurries(lp, e);
+        other -= other > 1 && entity_hurries(lp, incumbent);
+    }
     if (rank != other)
         return rank > other;
     return vtime_diff(incumbent->vtime, e->vtime) > (int64_t)entity_vtime(e, lp->config->slice / 2);

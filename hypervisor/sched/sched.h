@@ -42,7 +42,8 @@ struct sched_params {
     uint32_t reserve;   /* 0..0x10000, of one LP */
     uint32_t cap;       /* 0 or 0x10000: none; else a fraction of one LP, at least the reserve */
     bool pinned;        /* never stolen by another LP */
-    bool boost_on_wake; /* a wake puts it before others of equal standing: parent VPs */
+    bool boost_on_wake; /* a wake puts it before others of equal standing: parent VPs, but not over
+                           each other, since VPs of one kernel wait for one another */
 };
 
 enum sched_state {
