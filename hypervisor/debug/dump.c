@@ -81,7 +81,8 @@ static void dump_partitions(void)
 
 static void dump_vp(const struct vp *vp)
 {
-    static const char *const activity[] = {"running", "halted", "idle", "wait-for-SIPI", "dead"};
+    static const char *const activity[] = {"running",       "halted",     "idle",
+                                           "wait-for-SIPI", "handed off", "dead"};
     uint32_t irr[VAPIC_VECTOR_WORDS], isr[VAPIC_VECTOR_WORDS];
     char line[300];
 

@@ -43,6 +43,7 @@ hypercall_fn hypercall_create_vp;
 hypercall_fn hypercall_delete_vp;
 hypercall_fn hypercall_map_vp_state_page;
 hypercall_fn hypercall_unmap_vp_state_page;
+hypercall_fn hypercall_dispatch_vp;
 
 /* interrupt.c: interrupts for children, and what of them their parent wants to hear. */
 hypercall_fn hypercall_assert_virtual_interrupt;

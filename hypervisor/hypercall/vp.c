@@ -7,6 +7,7 @@
 #include "hypervisor/hypercall/status.h"
 #include "hypervisor/partition/child.h"
 #include "hypervisor/partition/child_vp.h"
+#include "hypervisor/vp/handoff.h"
 #include "hypervisor/vp/vp.h"
 #include "lib/errno.h"
 #include "lib/string.h"
@@ -106,4 +107,22 @@ uint16_t hypercall_unmap_vp_state_page(struct hypercall *h)
     rc = child_vp_unmap_page(vp, in.type);
     partition_put(vp->partition);
     return rc ? HV_STATUS_INVALID_PARAMETER : HV_STATUS_SUCCESS;
+}
+
+uint16_t hypercall_dispatch_vp(struct hypercall *h)
+{
+    struct hv_input_dispatch_vp in;
+    uint16_t status;
+    struct vp *vp;
+
+    memcpy(&in, h->in, sizeof(in));
+    if (in.flags & ~(HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND |
+                     HV_DISPATCH_VP_FLAG_ENABLE_CALLER_INTERRUPTS))
+        return HV_STATUS_INVALID_PARAMETER;
+    status = child_vp(h, in.partition_id, in.vp_index, &vp);
+    if (status != HV_STATUS_SUCCESS)
+        return status;
+    handoff_begin(h->vp, vp, in.flags, h->out_gpa);
+    partition_put(vp->partition);
+    return HV_STATUS_SUCCESS;
 }

@@ -12,6 +12,7 @@
 #include "hypervisor/partition/privileges.h"
 #include "hypervisor/partition/properties.h"
 #include "hypervisor/sched/clock.h"
+#include "hypervisor/vp/handoff.h"
 #include "hypervisor/vp/notify.h"
 #include "hypervisor/vp/vp.h"
 #include "lib/errno.h"
@@ -172,6 +173,7 @@ int child_initialize(struct partition *p)
 static void vp_stop(struct vp *vp)
 {
     vp_pause(vp);
+    handoff_release(vp);
     notify_cancel(vp);
     /* It is loaded nowhere; that its LP may still be about to look at it passes at once. */
     do

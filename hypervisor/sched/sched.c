@@ -716,6 +716,38 @@ static void entity_move(struct sched_entity *e, struct sched_lp *from, struct sc
     atomic_store_explicit(&e->lp, to, memory_order_release);
 }
 
+void sched_move(struct sched_entity *e, struct sched_lp *to, uint64_t now)
+{
+    struct sched_lp *from = sched_entity_lp(e);
+    struct sched_lp *first, *second;
+
+    if (!from || from == to)
+        return;
+    first = from->index < to->index ? from : to;
+    second = first == from ? to : from;
+    spin_lock(&first->lock);
+    spin_lock(&second->lock);
+    lp_charge(from, lp_advance(from, now));
+    lp_charge(to, lp_advance(to, now));
+    if (sched_entity_lp(e) == from && e != from->current && e != from->last && e != from->saving &&
+        to->reserve_sum + e->params.reserve <= SCHED_FRACTION_ONE) {
+        if (e->state == SCHED_QUEUED) {
+            entity_refresh(from, e);
+            if (!e->throttled)
+                entity_move(e, from, to);
+        } else {
+            if (from->resume == e)
+                from->resume = NULL;
+            from->reserve_sum -= e->params.reserve;
+            to->reserve_sum += e->params.reserve;
+            e->period = to->period;
+            atomic_store_explicit(&e->lp, to, memory_order_release);
+        }
+    }
+    spin_unlock(&second->lock);
+    spin_unlock(&first->lock);
+}
+
 bool sched_steal(struct sched_lp *idle, struct sched_lp *busy, uint64_t now)
 {
     struct sched_lp *first = idle->index < busy->index ? idle : busy;

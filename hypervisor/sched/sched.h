@@ -150,6 +150,12 @@ int sched_detach(struct sched_entity *e, uint64_t now);
 void sched_unload(struct sched_entity *e);
 
 /**
+ * Give an entity that does not run another home. It stays where it is if it runs after all, if its
+ * registers are still on the old LP, or if the new one cannot grant its reserve.
+ */
+void sched_move(struct sched_entity *e, struct sched_lp *to, uint64_t now);
+
+/**
  * Change weight, reserve, cap and traits. Errors as sched_entity_init() and
  * -ERANGE when the reserves on the LP would exceed it; nothing changes then.
  * *kick receives the LP that needs a reschedule IPI to honour the change, or NULL.

@@ -4,6 +4,7 @@
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/lp.h"
 #include "hypervisor/debug/log.h"
+#include "hypervisor/vp/handoff.h"
 #include "hypervisor/vp/vpreg.h"
 #include "lib/errno.h"
 #include "lib/string.h"
@@ -105,6 +106,8 @@ void notify_intercept(struct vp *vp, uint32_t type, const void *payload, size_t 
     vp_count(vp, VPC_INTERCEPTS);
     /* Suspended before anybody hears of it; the answer may come at once. */
     atomic_fetch_or_explicit(&vp->suspend, VP_SUSPEND_INTERCEPT, memory_order_seq_cst);
+    if (handoff_intercept(vp))
+        return;
     spin_lock(&lock);
     /* A parent that let the VP go without having heard of the last intercept hears of it once. */
     if (!vp->notice.to) {

@@ -13,6 +13,7 @@
 #include "hypervisor/sched/clock.h"
 #include "hypervisor/sched/sched.h"
 #include "hypervisor/vp/delay.h"
+#include "hypervisor/vp/handoff.h"
 #include "lib/errno.h"
 
 _Static_assert(PARTITION_MAX_VPS <= 64, "one word of waiting VPs");
@@ -138,6 +139,8 @@ void vp_request(struct vp *vp, uint32_t requests)
         home = sched_wake(&vp->sched, clock_tsc());
         if (home)
             lp_reschedule(container_of(home, struct lp, sched));
+        else if (vp->partition->is_child)
+            lp_offer_work(atomic_load_explicit(&vp->lp, memory_order_relaxed));
         return;
     }
     if (!atomic_load_explicit(&vp->in_guest, memory_order_seq_cst))
@@ -209,6 +212,8 @@ static void take_requests(struct vp *vp)
         vendor_vp_nmi(vp);
         if (get_activity(vp) == VP_HALTED || get_activity(vp) == VP_IDLE_MSR)
             set_activity(vp, VP_RUNNING);
+        else if (get_activity(vp) == VP_HANDED_OFF)
+            handoff_cancel(vp);
     }
 }
 
@@ -226,6 +231,9 @@ static bool runnable(struct vp *vp)
     case VP_IDLE_MSR:
         wake = vapic_highest(vp) >= 0 || vendor_vp_extint_pending(vp);
         break;
+    case VP_HANDED_OFF:
+        wake = handoff_over(vp);
+        break;
     case VP_WAIT_FOR_SIPI:
     case VP_DEAD:
         break;
@@ -242,6 +250,8 @@ static void block(struct vp *vp)
     /* A request from before the store saw blocked == false and left waking to us. */
     if (atomic_load_explicit(&vp->requests, memory_order_seq_cst) & ~(uint32_t)VP_REQ_FLUSH_TLB)
         vp_request(vp, 0); /* does nothing for one that is held */
+    if (atomic_load_explicit(&vp->dispatcher, memory_order_relaxed))
+        handoff_release(vp);
 }
 
 void vp_give_up(struct vp *vp)
@@ -277,6 +287,11 @@ void vp_run(struct vp *vp)
 void vp_idle(struct vp *vp)
 {
     set_activity(vp, VP_IDLE_MSR);
+}
+
+void vp_wait_handoff(struct vp *vp)
+{
+    set_activity(vp, VP_HANDED_OFF);
 }
 
 void vp_halt(struct vp *vp)

@@ -16,6 +16,14 @@ struct lp;
 struct xstate;
 struct vp_arch; /* the vendor half's state: VMCB and friends */
 
+/** A VP of the parent that waits for a child's; see handoff.c for who may write what. */
+struct vp_handoff {
+    struct vp *child;
+    gpa_t out;             /* where the result goes */
+    uint32_t state, event; /* the result, valid once it is over */
+    _Atomic bool over;
+};
+
 #define VP_MTRR_RANGES 8U
 #define VP_MTRR_FIXED  11U
 
@@ -81,6 +89,7 @@ enum vp_activity {
     VP_HALTED,        /* HLT or guest idle: woken by a deliverable interrupt, NMI or INIT */
     VP_IDLE_MSR,      /* HV_X64_MSR_GUEST_IDLE: woken by any pending interrupt, even with IF=0 */
     VP_WAIT_FOR_SIPI, /* after INIT */
+    VP_HANDED_OFF,    /* of the parent: waits in HvCallDispatchVp, see handoff.h */
     VP_DEAD,          /* triple fault and the like */
 };
 
@@ -132,9 +141,11 @@ struct vp {
     /* Pages that a child's VP shares with its parent, or NULL; changed while it is paused. */
     struct hv_vp_register_page *register_page;
     struct hv_message *message_page;
-    struct vp_notice notice; /* that an intercept waits for the parent, see notify.h */
-    struct list notices;     /* of a VP of the parent: children's VPs that it has to be told of */
-    struct vp_mtrrs mtrrs;   /* of a child's VP; owned by the LP that runs it */
+    struct vp_notice notice;         /* that an intercept waits for the parent, see notify.h */
+    struct vp_handoff handoff;       /* of a VP of the parent */
+    _Atomic(struct vp *) dispatcher; /* of a child's VP: who waits for it in HvCallDispatchVp */
+    struct list notices;   /* of a VP of the parent: children's VPs that it has to be told of */
+    struct vp_mtrrs mtrrs; /* of a child's VP; owned by the LP that runs it */
 
     uint64_t assist_msr; /* HV_X64_MSR_VP_ASSIST_PAGE; owned by the running LP */
     bool eoi_offered;    /* lazy EOI bit set for an interrupt that is not delivered yet */
@@ -199,6 +210,9 @@ void vp_give_up(struct vp *vp);
 
 /** HV_X64_MSR_GUEST_IDLE: sleep until any interrupt is pending. */
 void vp_idle(struct vp *vp);
+
+/** HvCallDispatchVp has begun: sleep until handoff_over(). */
+void vp_wait_handoff(struct vp *vp);
 
 /** Long spin wait: let another VP of this LP go first once. */
 void vp_yield(struct vp *vp);

@@ -110,10 +110,12 @@ static void idle(struct lp *lp)
 {
     uint64_t start = clock_tsc();
 
+    atomic_store_explicit(&lp->idle, true, memory_order_relaxed);
     lp_quiet_begin();
     if (!atomic_load_explicit(&lp->need_resched, memory_order_relaxed) && !lp->timer_fired)
         vendor_wait();
     lp_quiet_end();
+    atomic_store_explicit(&lp->idle, false, memory_order_relaxed);
     lp->idle_tsc += clock_tsc() - start;
 }
 
@@ -217,6 +219,38 @@ void lp_reschedule(struct lp *lp)
         lapic_send_fixed(lp->apic_id, VECTOR_HV_KICK);
 }
 
+/* Take a VP that waits elsewhere; one look at each LP, no lock where nobody waits. */
+static bool steal_work(struct lp *lp)
+{
+    for (uint32_t i = 0; lp->runs_vps && i < lp_count; i++)
+        if (lps[i] != lp && sched_steal(&lp->sched, &lps[i]->sched, clock_tsc()))
+            return true;
+    return false;
+}
+
+void lp_offer_work(const struct lp *busy)
+{
+    for (uint32_t i = 0; i < lp_count; i++) {
+        if (lps[i] != busy && lps[i]->runs_vps &&
+            atomic_load_explicit(&lps[i]->idle, memory_order_relaxed)) {
+            lp_reschedule(lps[i]);
+            return;
+        }
+    }
+}
+
+static struct sched_entity *choose(struct lp *lp, struct sched_slice *slice)
+{
+    struct sched_entity *e = sched_pick(&lp->sched, clock_tsc(), slice);
+
+    /* Before anybody else may take it: see sched_pick(). The parent's VPs never leave. */
+    if (!e && lp->current && lp->current->partition->is_child)
+        unload(lp);
+    if (!e && steal_work(lp))
+        e = sched_pick(&lp->sched, clock_tsc(), slice);
+    return e;
+}
+
 _Noreturn void lp_loop(void)
 {
     struct lp *lp = this_lp();
@@ -235,7 +269,7 @@ _Noreturn void lp_loop(void)
         take_call(lp);
         if (lp->current && vp_held(lp->current))
             unload(lp);
-        e = sched_pick(&lp->sched, clock_tsc(), &slice);
+        e = choose(lp, &slice);
         lp->slice_end = slice.until;
         timers_service(lp);
         if (e) {

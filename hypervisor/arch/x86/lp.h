@@ -26,6 +26,7 @@ struct lp {
     _Atomic bool online;       /* set by the LP itself when it is ready; not the boot processor's */
     _Atomic bool stopped;      /* has seen the NMI of a panic */
     _Atomic bool need_resched; /* any LP; taken by the loop of this one */
+    _Atomic bool idle;         /* waits for an interrupt; a hint for others */
     _Atomic bool nmi_seen;     /* set by the NMI handler, taken by the loop */
     bool runs_vps;             /* VPs may have their home here; init only, before the parent runs */
     bool extint;               /* LINT0 passes interrupts of an 8259 */
@@ -68,6 +69,9 @@ int smp_start_all(const struct acpi_info *acpi, uint32_t max_lps, hpa_t trampoli
 
 /** Make `lp` call sched_pick() soon: before the next guest entry, or out of its idle wait. */
 void lp_reschedule(struct lp *lp);
+
+/** A VP that may move waits on `busy`, which goes on with another: wake an idle LP to take it. */
+void lp_offer_work(const struct lp *busy);
 
 /**
  * Run a function on another LP and wait for it; at once if it is this one. Only for an LP that has
