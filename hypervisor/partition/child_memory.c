@@ -70,13 +70,14 @@ int child_deposit(struct partition *p, struct partition *from, const uint64_t *p
     return rc;
 }
 
-/* A page that nobody in the hypervisor refers to any more becomes the parent's again. */
-static void return_page(struct partition *to, hpa_t page)
+/* A page that nobody in the hypervisor refers to any more becomes the parent's again; -ENOMEM. */
+static int return_page(struct partition *to, hpa_t page)
 {
-    /* The page had a leaf of its own when it was taken, so its tables exist. */
-    if (gpa_map_set(to->map, gpa(page.v), page, PAGE_SIZE, ALL_ACCESS))
-        panic("page %lx cannot be mapped for its owner again", page.v);
-    pageinfo_give_back(page);
+    int rc = gpa_map_set(to->map, gpa(page.v), page, PAGE_SIZE, ALL_ACCESS);
+
+    if (!rc)
+        pageinfo_give_back(page);
+    return rc;
 }
 
 int child_withdraw(struct partition *p, struct partition *to, uint64_t *pfns, uint32_t count,
@@ -88,7 +89,10 @@ int child_withdraw(struct partition *p, struct partition *to, uint64_t *pfns, ui
     while (*done < count) {
         if (!pool_withdraw(&p->pool, &page))
             return -ENODATA;
-        return_page(to, page);
+        if (return_page(to, page)) {
+            pool_deposit(&p->pool, page);
+            return -EAGAIN; /* no room for the parent's tables: it can try again */
+        }
         pfns[(*done)++] = page.v >> PAGE_SHIFT;
     }
     return 0;
