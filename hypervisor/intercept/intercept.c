@@ -47,6 +47,22 @@ static void handle_undefined(struct vp *vp, const struct exit *exit)
     vp_inject_exception(vp, VECTOR_UD, 0);
 }
 
+static void handle_forbidden(struct vp *vp, const struct exit *exit)
+{
+    vp_inject_exception(vp, VECTOR_GP, 0);
+}
+
+/*
+ * INVD would throw away what others have written. For the parent, whose devices may bypass the
+ * caches, it writes back; a child has no such device.
+ */
+static void handle_cache(struct vp *vp, const struct exit *exit)
+{
+    if (vp->partition->is_root)
+        __asm__ volatile("wbinvd" : : : "memory");
+    vendor_vp_skip(vp, exit->insn_len);
+}
+
 static void say_state(const struct vp *vp, const char *what)
 {
     char line[200];
@@ -90,6 +106,8 @@ static const struct {
     [EXIT_GPA_FAULT] = {intercept_fault, VPC_GPA_FAULT},
     [EXIT_CR8_WRITE] = {intercept_cr8_write, VPC_OTHER},
     [EXIT_UNDEFINED] = {handle_undefined, VPC_OTHER},
+    [EXIT_FORBIDDEN] = {handle_forbidden, VPC_OTHER},
+    [EXIT_CACHE] = {handle_cache, VPC_OTHER},
     [EXIT_SHUTDOWN] = {handle_shutdown, VPC_OTHER},
     [EXIT_INVALID] = {handle_invalid, VPC_OTHER},
 };

@@ -25,6 +25,8 @@ enum exit_reason {
     EXIT_GPA_FAULT, /* access that the nested tables do not allow */
     EXIT_CR8_WRITE, /* MOV to CR8, where the processor does not do it alone */
     EXIT_UNDEFINED, /* an instruction that this partition does not have: #UD */
+    EXIT_FORBIDDEN, /* an instruction that faults here: #GP */
+    EXIT_CACHE,     /* INVD, or WBINVD of a child */
     EXIT_SHUTDOWN,  /* triple fault */
     EXIT_INVALID,   /* guest state that the processor refuses */
 };

@@ -26,13 +26,19 @@
 static const struct vmcb_segment data16 = {0, ATTR_DATA16, 0xffff, 0};
 static const struct vmcb_segment table16 = {0, 0, 0xffff, 0};
 
-static void set_intercepts(struct vmcb *c)
+static void set_intercepts(const struct vp *vp, struct vmcb *c)
 {
-    c->intercept[3] = INTERCEPT3_INTR | INTERCEPT3_NMI | INTERCEPT3_CPUID | INTERCEPT3_HLT |
-                      INTERCEPT3_INVLPGA | INTERCEPT3_IOIO | INTERCEPT3_MSR | INTERCEPT3_SHUTDOWN;
+    c->intercept[3] = INTERCEPT3_INTR | INTERCEPT3_NMI | INTERCEPT3_CPUID | INTERCEPT3_INVD |
+                      INTERCEPT3_HLT | INTERCEPT3_INVLPGA | INTERCEPT3_IOIO | INTERCEPT3_MSR |
+                      INTERCEPT3_SHUTDOWN;
     c->intercept[4] = INTERCEPT4_VMRUN | INTERCEPT4_VMMCALL | INTERCEPT4_VMLOAD |
                       INTERCEPT4_VMSAVE | INTERCEPT4_STGI | INTERCEPT4_CLGI | INTERCEPT4_SKINIT |
                       INTERCEPT4_MONITOR | INTERCEPT4_MWAIT;
+    if (vp->partition->is_root)
+        return;
+    /* What stalls everybody, and counters that count everybody. */
+    c->intercept[3] |= INTERCEPT3_RDPMC;
+    c->intercept[4] |= INTERCEPT4_WBINVD;
 }
 
 /* RDX after INIT: family, model and stepping. */
@@ -51,7 +57,7 @@ void vendor_vp_reset(struct vp *vp)
     uint64_t tsc_offset = c->tsc_offset;
 
     memset(c, 0, sizeof(*c));
-    set_intercepts(c);
+    set_intercepts(vp, c);
     c->iopm_base = vp->partition->is_root ? svm_parent_iopm.v : svm_child_iopm.v;
     c->msrpm_base = vp->partition->is_root ? svm_parent_msrpm.v : svm_child_msrpm.v;
     c->tsc_offset = tsc_offset;
