@@ -37,6 +37,7 @@ hypercall_fn hypercall_withdraw_memory;
 hypercall_fn hypercall_get_memory_balance;
 hypercall_fn hypercall_map_gpa_pages;
 hypercall_fn hypercall_unmap_gpa_pages;
+hypercall_fn hypercall_get_gpa_access_states;
 
 /* vp.c: VPs of children and the pages that they share with their parent. */
 hypercall_fn hypercall_create_vp;

@@ -144,3 +144,28 @@ uint16_t hypercall_unmap_gpa_pages(struct hypercall *h)
     partition_put(p);
     return rep_status(h, rc, done);
 }
+
+uint16_t hypercall_get_gpa_access_states(struct hypercall *h)
+{
+    uint8_t states[HV_HYPERCALL_PAGE_SIZE / 8];
+    struct hv_input_get_gpa_pages_access_state in;
+    struct partition *p;
+    uint32_t done;
+    int rc;
+
+    memcpy(&in, h->in, sizeof(in));
+    if ((in.flags & ~(HV_GPA_ACCESS_CLEAR_ACCESSED | HV_GPA_ACCESS_SET_ACCESSED |
+                      HV_GPA_ACCESS_CLEAR_DIRTY | HV_GPA_ACCESS_SET_DIRTY)) ||
+        in.hv_gpa_page_number >= PFN_MAX)
+        return HV_STATUS_INVALID_PARAMETER;
+    rc = child_get_active(h->vp->partition, in.partition_id, &p);
+    if (rc)
+        return hypercall_status(rc);
+    rc = child_access_states(p, gpa((in.hv_gpa_page_number + h->rep) << PAGE_SHIFT),
+                             (uint32_t)min_u64(h->rep_count - h->rep, sizeof(states)), in.flags,
+                             states, &done);
+    partition_put(p);
+    if (done && hypercall_output(h, h->rep, states, done))
+        return HV_STATUS_INVALID_ALIGNMENT;
+    return rep_status(h, rc == -EBADF ? -EPERM : rc, done);
+}

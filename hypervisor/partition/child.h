@@ -59,6 +59,17 @@ int child_map(struct partition *p, struct partition *from, gpa_t at, const uint6
               uint32_t count, uint32_t flags, uint32_t *done);
 int child_unmap(struct partition *p, gpa_t at, uint32_t count, bool large, uint32_t *done);
 
+/** Begin or end to track accesses (HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING). */
+void child_track(struct partition *p, bool on);
+
+/**
+ * Access states of `count` pages from `at` on, HV_GPA_ACCESS_STATE_* bytes, after which `flags`
+ * (HV_GPA_ACCESS_CLEAR_* and _SET_*) change them; what is not mapped is neither. At most one batch
+ * at a time: *done of them. -EBADF without tracking.
+ */
+int child_access_states(struct partition *p, gpa_t at, uint32_t count, uint64_t flags,
+                        uint8_t *states, uint32_t *done);
+
 /** A page of the pool that the parent may read and write; and its way back. */
 int child_share_page(struct partition *p, hpa_t *out);
 void child_unshare_page(struct partition *p, hpa_t page);

@@ -288,6 +288,54 @@ int child_unmap(struct partition *p, gpa_t at, uint32_t count, bool large, uint3
     return rc;
 }
 
+static void track_leaf(void *ctx, uint64_t at, hpa_t to, uint64_t len)
+{
+    struct pagetable *pt = ctx;
+    uint64_t was;
+
+    pagetable_mark(pt, at, PTE_A | PTE_D, 0, &was);
+}
+
+void child_track(struct partition *p, bool on)
+{
+    __atomic_store_n(&p->properties.page_access_tracking, on, __ATOMIC_SEQ_CST);
+    if (!on)
+        return;
+    gpa_map_for_each(p->map, track_leaf, &p->map->pt);
+    settle(p);
+}
+
+int child_access_states(struct partition *p, gpa_t at, uint32_t count, uint64_t flags,
+                        uint8_t *states, uint32_t *done)
+{
+    unsigned clear = (flags & HV_GPA_ACCESS_CLEAR_ACCESSED ? (unsigned)GPA_ACCESSED : 0) |
+                     (flags & HV_GPA_ACCESS_CLEAR_DIRTY ? (unsigned)GPA_DIRTY : 0);
+    unsigned set = (flags & HV_GPA_ACCESS_SET_ACCESSED ? (unsigned)GPA_ACCESSED : 0) |
+                   (flags & HV_GPA_ACCESS_SET_DIRTY ? (unsigned)GPA_DIRTY : 0);
+    uint32_t n = (uint32_t)min_u64(count, LARGE_PAGES);
+
+    *done = 0;
+    if (!p->properties.page_access_tracking)
+        return -EBADF;
+    if (!unit_valid(at, PAGE_SIZE, count))
+        return -EINVAL;
+    for (uint32_t i = 0; i < n; i++) {
+        gpa_t page = gpa(at.v + i * PAGE_SIZE);
+        unsigned state = 0;
+
+        /* The bits of a large leaf are cleared with its last page that is asked for. */
+        bool last = i == n - 1 || !((page.v + PAGE_SIZE) & (LARGE_SIZE - 1)) ||
+                    !gpa_map_is_large(p->map, page);
+
+        gpa_map_track(p->map, page, last ? clear : 0, set, &state);
+        states[i] = (uint8_t)state;
+    }
+    if (clear)
+        settle(p);
+    *done = n;
+    return 0;
+}
+
 /* Every page of the map, whatever its size, is lent once. */
 static void lent_leaf(void *ctx, uint64_t at, hpa_t to, uint64_t len)
 {
