@@ -24,4 +24,8 @@ hypercall_fn hypercall_signal_event_direct;
 hypercall_fn hypercall_long_spin_wait;
 hypercall_fn hypercall_get_partition_id;
 
+/* vp_registers.c: HvCallGetVpRegisters, HvCallSetVpRegisters. */
+hypercall_fn hypercall_get_vp_registers;
+hypercall_fn hypercall_set_vp_registers;
+
 #endif
