@@ -51,4 +51,8 @@ hypercall_fn hypercall_assert_virtual_interrupt;
 hypercall_fn hypercall_clear_virtual_interrupt;
 hypercall_fn hypercall_install_intercept;
 
+/* vp_registers.c: HvCallGetVpRegisters, HvCallSetVpRegisters. */
+hypercall_fn hypercall_get_vp_registers;
+hypercall_fn hypercall_set_vp_registers;
+
 #endif

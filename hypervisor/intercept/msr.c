@@ -116,10 +116,6 @@ static int read_zero(struct vp *vp, uint32_t msr, uint64_t *v)
     return 0;
 }
 
-/* Eight variable ranges, fixed ones, write-combining. */
-#define MTRR_CAP_VALUE     (VP_MTRR_RANGES | BIT64(8) | BIT64(10))
-#define MTRR_DEFTYPE_VALID 0xcffULL
-
 /* Where a child's MTRR is kept, or NULL. */
 static uint64_t *child_mtrr(struct vp *vp, uint32_t msr)
 {
@@ -149,7 +145,7 @@ static int child_mtrr_write(struct vp *vp, uint32_t msr, uint64_t v)
 {
     uint64_t *at = child_mtrr(vp, msr);
 
-    if (!at || (msr == MSR_MTRR_DEFTYPE && (v & ~MTRR_DEFTYPE_VALID)))
+    if (!at || (msr == MSR_MTRR_DEFTYPE && (v & ~VP_MTRR_DEFTYPE_VALID)))
         return -EPERM;
     *at = v;
     return 0;
@@ -157,7 +153,7 @@ static int child_mtrr_write(struct vp *vp, uint32_t msr, uint64_t v)
 
 static int mtrr_cap_read(struct vp *vp, uint32_t msr, uint64_t *v)
 {
-    *v = MTRR_CAP_VALUE;
+    *v = VP_MTRR_CAP;
     return 0;
 }
 

@@ -27,6 +27,10 @@ struct vp_handoff {
 #define VP_MTRR_RANGES 8U
 #define VP_MTRR_FIXED  11U
 
+/* A child's MTRR capabilities: eight variable ranges, fixed ones, write-combining. */
+#define VP_MTRR_CAP           (VP_MTRR_RANGES | 1ULL << 8 | 1ULL << 10)
+#define VP_MTRR_DEFTYPE_VALID 0xcffULL
+
 /** A child's memory type ranges: kept for it, without effect, its memory is write-back. */
 struct vp_mtrrs {
     uint64_t def_type;
@@ -146,6 +150,8 @@ struct vp {
     _Atomic(struct vp *) dispatcher; /* of a child's VP: who waits for it in HvCallDispatchVp */
     struct list notices;   /* of a VP of the parent: children's VPs that it has to be told of */
     struct vp_mtrrs mtrrs; /* of a child's VP; owned by the LP that runs it */
+
+    uint64_t deliverability; /* HV_REGISTER_DELIVERABILITY_NOTIFICATIONS; as mtrrs */
 
     uint64_t assist_msr; /* HV_X64_MSR_VP_ASSIST_PAGE; owned by the running LP */
     bool eoi_offered;    /* lazy EOI bit set for an interrupt that is not delivered yet */

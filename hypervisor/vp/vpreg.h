@@ -16,8 +16,14 @@ int vpreg_get(struct vp *vp, uint32_t name, union hv_register_value *out);
 /** 0; -ENOENT: no such register, or it cannot be written; -EINVAL: not such a value. */
 int vpreg_set(struct vp *vp, uint32_t name, const union hv_register_value *value);
 
-/** Fill the VP's register page, if its parent has mapped it; at an intercept. */
+/** Must the VP be paused for it? Not for the two suspend registers, which are atomic bits. */
+bool vpreg_needs_pause(uint32_t name);
+
+/** Fill the VP's register page, if its parent has mapped it; at an intercept, where the VP runs. */
 void vpreg_page_fill(struct vp *vp);
+
+/** Has the parent marked anything in it? On any LP; the page may still be mapped or unmapped. */
+bool vpreg_page_dirty(struct vp *vp);
 
 /**
  * Take over what the parent has marked dirty in the register page, and nothing that a processor

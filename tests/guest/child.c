@@ -245,9 +245,13 @@ static struct hv_register_assoc flat(uint32_t name)
 static void start_at_code(struct child *c, uint32_t vp)
 {
     const struct hv_register_assoc list[] = {
-        flat(HV_X64_REGISTER_CS),           flat(HV_X64_REGISTER_DS),
-        flat(HV_X64_REGISTER_ES),           flat(HV_X64_REGISTER_SS),
-        reg(HV_X64_REGISTER_RIP, CODE_GPA), reg(HV_X64_REGISTER_RFLAGS, 2),
+        flat(HV_X64_REGISTER_CS),
+        flat(HV_X64_REGISTER_DS),
+        flat(HV_X64_REGISTER_ES),
+        flat(HV_X64_REGISTER_SS),
+        reg(HV_X64_REGISTER_RIP, CODE_GPA),
+        reg(HV_X64_REGISTER_RFLAGS, 2),
+        reg(HV_X64_REGISTER_APIC_FIRST + APIC_SVR, 0x1ff),
     };
 
     set_registers(c, vp, list, ARRAY_SIZE(list));

@@ -8,6 +8,7 @@
 #include "abi/tlfs/status.h"
 #include "hypervisor/hypercall/dispatch.h"
 #include "shim_tlfs.h"
+#include "shim_children.h"
 
 #define IN_GPA  0x1000U
 #define OUT_GPA 0x2000U
@@ -22,6 +23,7 @@ static struct vp *caller(void)
 static void guest_start(uint64_t privileges, bool root)
 {
     shim_start(privileges, root);
+    shim_child_start();
     shim.partition.guest_os_id = 1;
     shim.partition.hypercall_msr = HV_X64_MSR_HYPERCALL_ENABLE;
 }
@@ -66,7 +68,7 @@ static uint64_t control_of(const struct hypercall_entry *e)
 static void fill_valid_input(const struct hypercall_entry *e)
 {
     uint32_t vector = 0x20, type = 1;
-    uint64_t self = HV_PARTITION_ID_SELF;
+    uint64_t self = HV_PARTITION_ID_SELF, child = SHIM_CHILD_ID;
 
     memset(shim.ram + IN_GPA, 0, PAGE_SIZE);
     if (e->code == HVCALL_SEND_IPI || e->code == HVCALL_SEND_IPI_EX)
@@ -75,6 +77,10 @@ static void fill_valid_input(const struct hypercall_entry *e)
         memcpy(shim.ram + IN_GPA + 8, &type, sizeof(type));
     if (e->code == HVCALL_POST_MESSAGE_DIRECT || e->code == HVCALL_SIGNAL_EVENT_DIRECT)
         memcpy(shim.ram + IN_GPA, &self, sizeof(self));
+    if (e->code >= HVCALL_GET_VP_REGISTERS && e->code <= HVCALL_WRITE_GPA)
+        memcpy(shim.ram + IN_GPA, &child, sizeof(child));
+    if (e->code == HVCALL_GET_VP_STATE || e->code == HVCALL_SET_VP_STATE)
+        memcpy(shim.ram + IN_GPA, &child, sizeof(child));
 }
 
 static uint16_t expected_valid(const struct hypercall_entry *e)

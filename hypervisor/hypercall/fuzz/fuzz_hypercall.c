@@ -3,6 +3,7 @@
 #include "abi/tlfs/status.h"
 #include "hypervisor/hypercall/dispatch.h"
 #include "tests/unit/shim_tlfs.h"
+#include "tests/unit/shim_children.h"
 
 /*
  * A guest makes one hypercall after another with any registers and any memory.
@@ -62,6 +63,7 @@ static bool status_is_defined(uint16_t status)
     case HV_STATUS_INVALID_PARTITION_ID:
     case HV_STATUS_INVALID_VP_INDEX:
     case HV_STATUS_INVALID_CONNECTION_ID:
+    case HV_STATUS_INVALID_REGISTER_VALUE:
         return true;
     default:
         return false;
@@ -142,6 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     take(&data, &size, &head, sizeof(head));
     shim_start(head.flags & FLAG_ALL_RIGHT ? UINT64_MAX : head.privileges, head.flags & FLAG_ROOT);
+    shim_child_start();
     shim.long_mode = !(head.flags & FLAG_32BIT);
     shim.protected_mode = !(head.flags & FLAG_REAL);
     shim.cpl = head.flags & FLAG_USER ? 3 : 0;

@@ -302,6 +302,11 @@ void vendor_vp_run(struct vp *vp, struct exit *exit)
     struct vmcb *c = a->vmcb;
     struct lp *lp = this_lp();
 
+    if (a->changed && !svm_set_consistent(vp)) {
+        exit->reason = EXIT_INVALID;
+        exit->code = VMEXIT_INVALID;
+        return;
+    }
     svm_events_prepare(vp);
     asid_prepare(a, lp);
     load_registers(vp, c);

@@ -48,6 +48,7 @@ struct vp_arch {
     uint64_t good_cr0, good_cr3, good_cr4; /* accepted by the last VMRUN */
     struct svm_length lengths[SVM_LENGTHS];
     bool recovering; /* the next refusal is final */
+    bool changed;    /* registers were set from outside: see svm_set_consistent() */
 };
 
 _Static_assert(sizeof(struct vp_arch) <= PAGE_SIZE, "one page of a partition's memory");
@@ -62,6 +63,18 @@ void svm_events_collect(struct vp *vp);
 
 /** An IRET was intercepted: NMIs open once it is executed. */
 void svm_events_iret(struct vp *vp);
+
+/** Exceptions that can be injected, and those of them with an error code. */
+bool svm_event_exception(uint8_t vector);
+bool svm_event_has_error_code(uint8_t vector);
+
+/* svm_set.c */
+
+/**
+ * Before the entry after registers were set from outside: settle what the processor derives, and
+ * tell whether it would accept the state (APM volume 2 section 15.5.1).
+ */
+bool svm_set_consistent(struct vp *vp);
 
 /* svm.c */
 void svm_enter(struct vp_regs *regs, uint64_t guest_vmcb, uint64_t host_vmcb);

@@ -85,7 +85,7 @@ void vendor_vp_reset(struct vp *vp)
     a->flush_tlb = true;
     a->virq_vector = -1;
     atomic_store_explicit(&a->extint_vector, -1, memory_order_relaxed);
-    a->nmi_pending = a->nmi_masked = a->iret_pending = false;
+    a->nmi_pending = a->nmi_masked = a->iret_pending = a->changed = false;
     a->good_cr0 = c->cr0;
     a->good_cr3 = c->cr3;
     a->good_cr4 = c->cr4;
@@ -137,6 +137,32 @@ uint64_t vendor_vp_get(const struct vp *vp, enum vreg r)
         return c->gdtr.base;
     case VREG_IDTR:
         return c->idtr.base;
+    case VREG_GDTR_LIMIT:
+        return c->gdtr.limit;
+    case VREG_IDTR_LIMIT:
+        return c->idtr.limit;
+    case VREG_DR6:
+        return c->dr6;
+    case VREG_DR7:
+        return c->dr7;
+    case VREG_STAR:
+        return c->star;
+    case VREG_LSTAR:
+        return c->lstar;
+    case VREG_CSTAR:
+        return c->cstar;
+    case VREG_SFMASK:
+        return c->sfmask;
+    case VREG_KERNEL_GS_BASE:
+        return c->kernel_gs_base;
+    case VREG_SYSENTER_CS:
+        return c->sysenter_cs;
+    case VREG_SYSENTER_EIP:
+        return c->sysenter_eip;
+    case VREG_SYSENTER_ESP:
+        return c->sysenter_esp;
+    case VREG_RFLAGS:
+        return vp->regs.rflags;
     }
     return 0;
 }
