@@ -589,6 +589,110 @@ static void unmap_while_running(void)
     stop_listening();
 }
 
+/* HvCallDispatchVp until the child has an intercept; how often it came back without one. */
+static unsigned dispatch(struct child *c, uint32_t flags)
+{
+    struct hv_input_dispatch_vp in = {.partition_id = c->id, .flags = flags};
+    struct hv_output_dispatch_vp out = {0};
+    unsigned tries = 0;
+
+    do {
+        uint16_t status = call(HVCALL_DISPATCH_VP, &in, sizeof(in), &out, sizeof(out));
+
+        EXPECT(status == HV_STATUS_SUCCESS, "dispatch: 0x%x", status);
+        EXPECT(out.dispatch_state == HV_VP_DISPATCH_STATE_READY ||
+                   out.dispatch_state == HV_VP_DISPATCH_STATE_BLOCKED,
+               "state %u", out.dispatch_state);
+        in.flags = 0;
+    } while (out.dispatch_event != HV_VP_DISPATCH_EVENT_INTERCEPT && tries++ < 10000 &&
+             !case_failed());
+    EXPECT(out.dispatch_event == HV_VP_DISPATCH_EVENT_INTERCEPT, "no intercept");
+    return tries;
+}
+
+/* The same program as in `intercepts`, its parent waiting in the hypervisor each time. */
+static void handoff(void)
+{
+    const struct hv_register_assoc go = reg(HV_REGISTER_EXPLICIT_SUSPEND, 0);
+    struct hv_x64_io_port_intercept_message *io;
+    struct child c;
+
+    REQUIRE(child_with_program(&c, 0, child_cpuid, child_cpuid_end), "no child");
+    irq_enable();
+    set_registers(&c, 0, &go, 1);
+    for (unsigned i = 0; i < 200 && !case_failed(); i++) {
+        struct hv_register_assoc next[2];
+
+        dispatch(&c, HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND);
+        io = (void *)c.message[0]->payload;
+        EXPECT(io->port_number == 0x84, "port 0x%x", io->port_number);
+        next[0] = reg(HV_X64_REGISTER_RIP, io->header.rip + 2);
+        next[1] = reg(HV_X64_REGISTER_RAX, i);
+        set_registers(&c, 0, next, 2);
+    }
+    irq_disable();
+    child_destroy(&c);
+}
+
+/* Two processors at once: one waits for a child, another takes the child away. */
+static struct child victim;
+
+static void wait_for_victim(void *arg)
+{
+    struct hv_input_dispatch_vp in = {.partition_id = victim.id};
+    struct hv_output_dispatch_vp out = {0};
+    uint16_t status = call(HVCALL_DISPATCH_VP, &in, sizeof(in), &out, sizeof(out));
+
+    EXPECT(status == HV_STATUS_SUCCESS || status == HV_STATUS_INVALID_PARTITION_ID ||
+               status == HV_STATUS_INVALID_PARTITION_STATE,
+           "dispatch: 0x%x", status);
+}
+
+static void handoff_to_a_dying_child(void)
+{
+    for (unsigned i = 0; i < 20 && !case_failed(); i++) {
+        REQUIRE(child_with_program(&victim, 0, child_spin, child_spin_end), "no child");
+        run(&victim, 0);
+        smp_post(1, wait_for_victim, NULL);
+        delay_us(i * 100);
+        child_destroy(&victim);
+        EXPECT(smp_wait(1, SOON_US), "the waiting processor does not come back");
+    }
+}
+
+/* What a child writes is marked, once; large and small steps of clearing. */
+static void dirty_pages(void)
+{
+    struct hv_input_set_partition_property track = {
+        .property_code = HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING, .property_value = 1};
+    struct hv_input_get_gpa_pages_access_state in = {.flags = HV_GPA_ACCESS_CLEAR_DIRTY};
+    uint8_t *states = hv_output_page();
+    volatile uint32_t *count;
+    struct child c;
+    uint64_t r;
+
+    REQUIRE(child_with_program(&c, 0, child_spin, child_spin_end), "no child");
+    count = (volatile uint32_t *)(uintptr_t)(c.memory + 0x2000);
+    track.partition_id = in.partition_id = c.id;
+    EXPECT(call(HVCALL_SET_PARTITION_PROPERTY, &track, sizeof(track), NULL, 0) == HV_STATUS_SUCCESS,
+           "no tracking");
+    run(&c, 0);
+    EXPECT(WAIT_FOR(*count > 1000, SOON_US), "the child does not run");
+    for (unsigned round = 0; round < 3; round++) {
+        uint32_t seen = *count;
+
+        memcpy(hv_input_page(), &in, sizeof(in));
+        r = hv_call(HVCALL_GET_GPA_PAGES_ACCESS_STATES | HC_REPS(GUEST_PAGES), PA(hv_input_page()),
+                    PA(states));
+        EXPECT(r == hv_hypercall_result(HV_STATUS_SUCCESS, GUEST_PAGES), "states: 0x%lx", r);
+        for (unsigned i = 0; i < GUEST_PAGES; i++)
+            EXPECT(!(states[i] & HV_GPA_ACCESS_STATE_DIRTY) == (i != 2), "page %u: 0x%x", i,
+                   states[i]);
+        EXPECT(WAIT_FOR(*count > seen + 100, SOON_US), "the child does not go on");
+    }
+    child_destroy(&c);
+}
+
 static void child_sees_itself_as_a_guest(void)
 {
     struct hv_x64_io_port_intercept_message *io;
@@ -619,6 +723,9 @@ static const struct test_case cases[] = {
     {"spinning_children", spinning_children, NEED_HV},
     {"unmap_while_running", unmap_while_running, NEED_HV},
     {"child_sees_itself_as_a_guest", child_sees_itself_as_a_guest, NEED_HV},
+    {"handoff", handoff, NEED_HV},
+    {"handoff_to_a_dying_child", handoff_to_a_dying_child, NEED_HV | NEED_SMP2},
+    {"dirty_pages", dirty_pages, NEED_HV},
 };
 
 TEST_GROUP(child, cases);
