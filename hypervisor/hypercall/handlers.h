@@ -55,4 +55,16 @@ hypercall_fn hypercall_install_intercept;
 hypercall_fn hypercall_get_vp_registers;
 hypercall_fn hypercall_set_vp_registers;
 
+/* property.c: properties of partitions and of the system. */
+hypercall_fn hypercall_get_partition_property;
+hypercall_fn hypercall_set_partition_property;
+hypercall_fn hypercall_get_partition_property_ex;
+hypercall_fn hypercall_get_system_property;
+hypercall_fn hypercall_set_system_property;
+hypercall_fn hypercall_get_lp_run_time;
+
+/* cpuid.c: what a child's CPUID says. */
+hypercall_fn hypercall_register_intercept_result;
+hypercall_fn hypercall_get_vp_cpuid_values;
+
 #endif

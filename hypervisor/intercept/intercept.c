@@ -6,22 +6,13 @@
 #include "hypervisor/debug/log.h"
 #include "hypervisor/hypercall/dispatch.h"
 #include "hypervisor/partition/cpuid.h"
-#include "hypervisor/partition/cpuid_result.h"
-#include "hypervisor/arch/x86/cpu.h"
 
 void intercept_cpuid(struct vp *vp, const struct exit *exit)
 {
     uint32_t leaf = (uint32_t)vp->regs.gpr[RAX], subleaf = (uint32_t)vp->regs.gpr[RCX];
     uint32_t r[4];
 
-    if (leaf >= 0x40000000U && leaf <= 0x4fffffffU) {
-        hv_cpuid(vp->partition, leaf, r);
-    } else {
-        cpu_cpuid(leaf, subleaf, r);
-        cpuid_filter(vp, leaf, subleaf, r);
-    }
-    if (vp->partition->cpuid_results)
-        cpuid_results_apply(vp, leaf, subleaf, r);
+    vp_cpuid(vp, leaf, subleaf, true, r);
     vp->regs.gpr[RAX] = r[0];
     vp->regs.gpr[RBX] = r[1];
     vp->regs.gpr[RCX] = r[2];

@@ -40,5 +40,10 @@ void partition_free(struct partition *p, hpa_t page, unsigned pages)
 
 uint64_t partition_ref_time(const struct partition *p)
 {
+    const struct partition_properties *at = &p->properties;
+
+    /* Acquire pairs with the release in properties.c: the time that stands still is known. */
+    if (__atomic_load_n(&at->time_frozen, __ATOMIC_ACQUIRE))
+        return __atomic_load_n(&at->frozen_at, __ATOMIC_RELAXED);
     return clock_ref_from_tsc(clock_tsc()) - p->ref_base;
 }

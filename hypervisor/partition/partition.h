@@ -40,8 +40,10 @@ struct partition_properties {
     uint64_t processors_per_socket;
     bool suspended;
     bool time_frozen;
-    uint64_t frozen_at; /* reference time that stands still, while time_frozen */
+    uint64_t frozen_at;  /* reference time that stands still, while time_frozen */
+    uint32_t time_steps; /* how often reference time was set or let go again */
     bool page_access_tracking;
+    uint64_t disabled_features[3]; /* enum features_bank; what CPUID must not show */
 };
 
 /** Which events of a child reach its parent, beside those that always do. */

@@ -36,6 +36,11 @@ static void stimer_arm(struct vp *vp, struct stimer *t, uint64_t now)
     uint64_t deadline = clock_tsc_from_ref(vp->partition->ref_base + now + ahead);
     uint64_t tsc = clock_tsc();
 
+    /* While the partition's time stands still nothing becomes due: see stimers_time_changed(). */
+    if (__atomic_load_n(&vp->partition->properties.time_frozen, __ATOMIC_ACQUIRE)) {
+        timer_cancel(&t->timer);
+        return;
+    }
     /* Conversion rounds: an expiry one unit ahead can come out as already past. */
     if (deadline <= tsc)
         deadline = tsc + clock_tsc_hz() / REF_HZ + 1;
@@ -143,6 +148,16 @@ void stimers_reset(struct vp *vp)
         all->timer[i].config = 0;
         all->timer[i].count = 0;
     }
+    spin_unlock(&all->lock);
+}
+
+void stimers_time_changed(struct vp *vp)
+{
+    struct stimers *all = &vp->stimers;
+
+    spin_lock(&all->lock);
+    for (unsigned i = 0; i < HV_SYNIC_STIMER_COUNT; i++)
+        stimer_run(vp, &all->timer[i]);
     spin_unlock(&all->lock);
 }
 

@@ -40,6 +40,9 @@ void stimers_init(struct vp *vp);
 /** The same for a VP that is being reset. */
 void stimers_reset(struct vp *vp);
 
+/** The partition's reference time was frozen, let go or set: wait for the right moment again. */
+void stimers_time_changed(struct vp *vp);
+
 /**
  * HV_X64_MSR_STIMER0_CONFIG .. STIMER3_COUNT. -EPERM means #GP: not such a register, or direct mode
  * with a vector below 16.

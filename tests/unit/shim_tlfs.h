@@ -149,6 +149,8 @@ uint64_t clock_ref_from_tsc(uint64_t tsc)
 
 uint64_t partition_ref_time(const struct partition *p)
 {
+    if (p->properties.time_frozen)
+        return p->properties.frozen_at;
     return clock_ref_from_tsc(clock_tsc()) - p->ref_base;
 }
 
