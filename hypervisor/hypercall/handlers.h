@@ -28,4 +28,13 @@ hypercall_fn hypercall_get_partition_id;
 hypercall_fn hypercall_get_vp_registers;
 hypercall_fn hypercall_set_vp_registers;
 
+/* translate.c: HvCallTranslateVirtualAddress, HvCallReadGpa, HvCallWriteGpa. */
+hypercall_fn hypercall_translate_virtual_address;
+hypercall_fn hypercall_read_gpa;
+hypercall_fn hypercall_write_gpa;
+
+/* vp_state.c: HvCallGetVpState, HvCallSetVpState. */
+hypercall_fn hypercall_get_vp_state;
+hypercall_fn hypercall_set_vp_state;
+
 #endif
