@@ -67,4 +67,13 @@ hypercall_fn hypercall_get_lp_run_time;
 hypercall_fn hypercall_register_intercept_result;
 hypercall_fn hypercall_get_vp_cpuid_values;
 
+/* translate.c: HvCallTranslateVirtualAddress, HvCallReadGpa, HvCallWriteGpa. */
+hypercall_fn hypercall_translate_virtual_address;
+hypercall_fn hypercall_read_gpa;
+hypercall_fn hypercall_write_gpa;
+
+/* vp_state.c: HvCallGetVpState, HvCallSetVpState. */
+hypercall_fn hypercall_get_vp_state;
+hypercall_fn hypercall_set_vp_state;
+
 #endif

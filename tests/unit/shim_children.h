@@ -12,10 +12,11 @@
 #include "hypervisor/vp/vpreg.h"
 #include "tests/unit/shim_tlfs.h"
 
-#define SHIM_CHILD_ID  9ULL
-#define SHIM_CHILD_VPS 2U
-#define SHIM_REGISTERS 16U /* RAX to R15 */
-#define SHIM_BAD_VALUE 0xBADULL
+#define SHIM_CHILD_ID   9ULL
+#define SHIM_CHILD_VPS  2U
+#define SHIM_REGISTERS  16U /* RAX to R15 */
+#define SHIM_BAD_VALUE  0xBADULL
+#define SHIM_XSAVE_SIZE 5000U /* two pages */
 
 static struct {
     struct partition partition;
@@ -25,7 +26,13 @@ static struct {
     unsigned holds, pauses, max_pauses, saves, loads, page_takes;
     bool page_dirty;
     bool inactive;
-    char log[64]; /* order of what was asked: P pause, S suspend, C clear, R register, T take */
+    struct hv_local_interrupt_controller_state lapic;
+    struct hv_synthetic_timers_state timers;
+    uint8_t xsave[SHIM_XSAVE_SIZE];
+    uint64_t xsave_states;
+    size_t xsave_len; /* of the last import */
+    int state_rc;     /* what imports answer */
+    char log[64];     /* order of what was asked: P pause, S suspend, C clear, R register, T take */
 } shim_child;
 
 static inline void shim_child_start(void)
@@ -135,6 +142,54 @@ void vpreg_page_take(struct vp *vp)
     shim_child_log('T');
     shim_child.page_takes++;
     shim_child.page_dirty = false;
+}
+
+void vapic_state_get(struct vp *vp, struct hv_local_interrupt_controller_state *out)
+{
+    *out = shim_child.lapic;
+}
+
+void vapic_state_set(struct vp *vp, const struct hv_local_interrupt_controller_state *in)
+{
+    shim_child.lapic = *in;
+}
+
+void stimers_state_get(struct vp *vp, struct hv_synthetic_timers_state *out)
+{
+    *out = shim_child.timers;
+}
+
+int stimers_state_set(struct vp *vp, const struct hv_synthetic_timers_state *in)
+{
+    if (!shim_child.state_rc)
+        shim_child.timers = *in;
+    return shim_child.state_rc;
+}
+
+size_t xstate_export(const struct xstate *x, uint64_t states, uint8_t *to, size_t len)
+{
+    shim_child.xsave_states = states;
+    memcpy(to, shim_child.xsave, sizeof(shim_child.xsave));
+    return sizeof(shim_child.xsave);
+}
+
+int xstate_import(struct xstate *x, const uint8_t *from, size_t len)
+{
+    shim_child.xsave_len = len;
+    if (!shim_child.state_rc)
+        memcpy(shim_child.xsave, from, len < SHIM_XSAVE_SIZE ? len : SHIM_XSAVE_SIZE);
+    return shim_child.state_rc;
+}
+
+void vendor_vp_get_segment(const struct vp *vp, enum seg s, struct segment *out)
+{
+    *out = (struct segment){.base = 0};
+}
+
+/* The last page is one. */
+bool overlay_at(const struct partition *p, gpa_t at)
+{
+    return at.v / PAGE_SIZE == SHIM_PAGES - 1;
 }
 
 #endif

@@ -67,7 +67,7 @@ static uint64_t control_of(const struct hypercall_entry *e)
 /* Input that every handler takes: the IPI calls need a vector, messages a type. */
 static void fill_valid_input(const struct hypercall_entry *e)
 {
-    uint32_t vector = 0x20, type = 1;
+    uint32_t vector = 0x20, type = 1, bytes = 1;
     uint64_t self = HV_PARTITION_ID_SELF, child = SHIM_CHILD_ID;
 
     memset(shim.ram + IN_GPA, 0, PAGE_SIZE);
@@ -79,6 +79,8 @@ static void fill_valid_input(const struct hypercall_entry *e)
         memcpy(shim.ram + IN_GPA, &self, sizeof(self));
     if (e->code >= HVCALL_GET_VP_REGISTERS && e->code <= HVCALL_WRITE_GPA)
         memcpy(shim.ram + IN_GPA, &child, sizeof(child));
+    if (e->code == HVCALL_READ_GPA || e->code == HVCALL_WRITE_GPA)
+        memcpy(shim.ram + IN_GPA + 12, &bytes, sizeof(bytes));
     if (e->code == HVCALL_GET_VP_STATE || e->code == HVCALL_SET_VP_STATE)
         memcpy(shim.ram + IN_GPA, &child, sizeof(child));
 }
@@ -89,6 +91,8 @@ static uint16_t expected_valid(const struct hypercall_entry *e)
         return e->refusal;
     if (e->code == HVCALL_POST_MESSAGE || e->code == HVCALL_SIGNAL_EVENT)
         return HV_STATUS_INVALID_CONNECTION_ID;
+    if (e->code == HVCALL_SET_VP_STATE) /* without any state */
+        return HV_STATUS_INVALID_PARAMETER;
     return HV_STATUS_SUCCESS;
 }
 

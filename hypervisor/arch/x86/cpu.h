@@ -35,6 +35,7 @@
 #define RFLAGS_TF    BIT64(8)
 #define RFLAGS_IF    BIT64(9)
 #define RFLAGS_VM    BIT64(17)
+#define RFLAGS_AC    BIT64(18)
 
 /* MSR numbers, APM volume 2 appendix A. */
 #define MSR_TSC            0x00000010U

@@ -196,11 +196,25 @@ static int set_register(struct vp *vp, enum vreg r, uint64_t v)
     return -EINVAL;
 }
 
+/* VMRUN takes the CPL as it is told, so it must be what the other registers say. */
+static void settle_cpl(struct vp *vp)
+{
+    struct vmcb *c = vp->arch->vmcb;
+
+    if (!(c->cr0 & CR0_PE))
+        c->cpl = 0;
+    else if (vp->regs.rflags & RFLAGS_VM)
+        c->cpl = 3;
+    else
+        c->cpl = c->ss.attributes >> 5 & 3;
+}
+
 int vendor_vp_set(struct vp *vp, enum vreg r, uint64_t v)
 {
     int rc = set_register(vp, r, v);
 
     if (!rc) {
+        settle_cpl(vp);
         vp->arch->changed = true;
         vp->arch->flush_tlb = true; /* for what paging depends on; the others are rare */
     }
@@ -224,21 +238,9 @@ int vendor_vp_set_segment(struct vp *vp, enum seg s, const struct segment *from)
         .limit = from->limit,
         .base = from->base,
     };
+    settle_cpl(vp);
     vp->arch->changed = true;
     return 0;
-}
-
-/* VMRUN takes the CPL as it is told, so it must be what the other registers say. */
-static void settle_cpl(struct vp *vp)
-{
-    struct vmcb *c = vp->arch->vmcb;
-
-    if (!(c->cr0 & CR0_PE))
-        c->cpl = 0;
-    else if (vp->regs.rflags & RFLAGS_VM)
-        c->cpl = 3;
-    else
-        c->cpl = c->ss.attributes >> 5 & 3;
 }
 
 static bool event_fits(const struct vmcb *c)
@@ -257,7 +259,6 @@ bool svm_set_consistent(struct vp *vp)
     struct vmcb *c = a->vmcb;
     uint16_t both = ATTR_CS_L | ATTR_CS_D;
 
-    settle_cpl(vp);
     if (c->efer & EFER_LMA) {
         if (!(c->cr4 & CR4_PAE) || (c->cs.attributes & both) == both ||
             (vp->regs.rflags & RFLAGS_VM))
