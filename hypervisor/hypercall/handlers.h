@@ -63,6 +63,17 @@ hypercall_fn hypercall_get_system_property;
 hypercall_fn hypercall_set_system_property;
 hypercall_fn hypercall_get_lp_run_time;
 
+/* port.c: ports and connections. */
+hypercall_fn hypercall_create_port;
+hypercall_fn hypercall_delete_port;
+hypercall_fn hypercall_connect_port;
+hypercall_fn hypercall_disconnect_port;
+hypercall_fn hypercall_notify_port_ring_empty;
+
+/* stats.c: statistics pages. */
+hypercall_fn hypercall_map_stats_page;
+hypercall_fn hypercall_unmap_stats_page;
+
 /* cpuid.c: what a child's CPUID says. */
 hypercall_fn hypercall_register_intercept_result;
 hypercall_fn hypercall_get_vp_cpuid_values;

@@ -20,4 +20,7 @@ void child_io(struct vp *vp, const struct exit *exit);
 void child_fault(struct vp *vp, const struct exit *exit);
 void child_unrecoverable(struct vp *vp, const struct exit *exit);
 
+/** A child's hypercall that its parent carries out; RIP stays at the instruction. */
+void child_hypercall(struct vp *vp);
+
 #endif

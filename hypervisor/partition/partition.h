@@ -9,8 +9,7 @@
 #include "lib/types.h"
 
 struct vp;
-struct port;
-struct connection;
+struct port_space;
 struct cpuid_result;
 struct gpa_map; /* nested page tables, see mm/gpamap.h */
 
@@ -87,8 +86,8 @@ struct partition {
     struct partition_properties properties;
     struct partition_intercepts intercepts;
     struct cpuid_result *cpuid_results; /* list, see cpuid_result.h */
-    struct port *ports;                 /* list of its own ports, see port.h */
-    struct connection *connections;     /* list of its own connections, see port.h */
+
+    _Atomic(struct port_space *) port_space; /* ports and connections, see port.h */
 
     /* Reference time of this partition = clock_ref_from_tsc(tsc) - ref_base. */
     _Atomic uint64_t ref_base;

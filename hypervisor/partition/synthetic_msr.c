@@ -337,6 +337,8 @@ static const struct synthetic_msr synthetic_msrs[] = {
      assist_page_read, assist_page_write},
     {HV_X64_MSR_SCONTROL, HV_X64_MSR_EOM, HV_MSR_SYNIC_AVAILABLE,
      synic_msr_read, synic_msr_write},
+    {HV_X64_MSR_SIRBP, HV_X64_MSR_SIRBP, HV_CREATE_PORT,
+     synic_msr_read, synic_msr_write},
     {HV_X64_MSR_SINT0, HV_X64_MSR_SINT15, HV_MSR_SYNIC_AVAILABLE,
      synic_msr_read, synic_msr_write},
     {HV_X64_MSR_STIMER0_CONFIG, HV_X64_MSR_STIMER3_COUNT, HV_MSR_SYNTIMER_AVAILABLE,

@@ -175,6 +175,8 @@ uint64_t clock_tsc_from_ref(uint64_t ref)
 
 uint64_t partition_ref_time(const struct partition *p)
 {
+    if (p->properties.time_frozen)
+        return p->properties.frozen_at;
     return clock_ref_from_tsc(shim.tsc) - p->ref_base;
 }
 

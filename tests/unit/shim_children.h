@@ -70,6 +70,8 @@ int child_get_active(struct partition *parent, uint64_t id, struct partition **o
 
 void partition_put(struct partition *p)
 {
+    if (p == &shim.partition)
+        return; /* nobody counts who holds the caller */
     if (p != &shim_child.partition || !shim_child.holds--)
         abort();
 }

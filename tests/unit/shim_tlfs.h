@@ -307,7 +307,7 @@ int synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag, bool *newly)
     shim.sent.vp = vp;
     shim.sent.sint = sint;
     shim.sent.flag = flag;
-    if (!shim.send_rc)
+    if (!shim.send_rc && newly)
         *newly = true;
     return shim.send_rc;
 }

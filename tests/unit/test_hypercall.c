@@ -484,6 +484,29 @@ static void signal_event_checks(void **state)
     assert_int_equal(status_of(fast, 0xFF000002, 0), HV_STATUS_INVALID_CONNECTION_ID);
 }
 
+/* Its parent wants to see calls on connections that do not exist: they are its to finish. */
+static void unknown_connections_go_to_the_parent(void **state)
+{
+    struct vp_regs *r = &caller()->regs;
+
+    guest_start(PRIVILEGES_STOCK_CHILD, false);
+    shim.partition.is_child = true;
+    shim.partition.intercepts.unknown_connection = HV_INTERCEPT_ACCESS_MASK_EXECUTE;
+    r->gpr[RCX] = HVCALL_SIGNAL_EVENT | HV_HYPERCALL_FAST_BIT;
+    r->gpr[RDX] = 2;
+    r->gpr[RAX] = 99;
+    r->rip = 0;
+    assert_int_equal(hypercall_dispatch(caller()), HYPERCALL_STAY);
+    assert_int_equal(r->rip, 1);
+    assert_int_equal(r->gpr[RAX], 99);
+    /* What the hypervisor can judge is not forwarded. */
+    assert_int_equal(status_of(r->gpr[RCX], 0x80000000002, 0), HV_STATUS_INVALID_PARAMETER);
+    shim.partition.intercepts.unknown_connection = HV_INTERCEPT_ACCESS_MASK_READ;
+    assert_int_equal(status_of(r->gpr[RCX], 2, 0), HV_STATUS_INVALID_CONNECTION_ID);
+    shim.partition.intercepts.hypercall = HV_INTERCEPT_ACCESS_MASK_EXECUTE;
+    assert_int_equal(hypercall_dispatch(caller()), HYPERCALL_STAY);
+}
+
 static uint16_t post_direct(const struct hv_input_post_message_direct *in)
 {
     memcpy(shim.ram + IN_GPA, in, sizeof(*in));
@@ -615,6 +638,7 @@ int main(void)
         cmocka_unit_test(partition_id_and_spin_wait),
         cmocka_unit_test(post_message_checks),
         cmocka_unit_test(signal_event_checks),
+        cmocka_unit_test(unknown_connections_go_to_the_parent),
         cmocka_unit_test(direct_calls_reach_the_synic),
         cmocka_unit_test(direct_calls_are_checked),
         cmocka_unit_test(stock_partitions),
