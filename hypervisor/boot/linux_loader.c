@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "hypervisor/boot/linux_loader.h"
 
-#include "hypervisor/boot/bootparams_abi.h"
+#include "abi/boot/linux.h"
 #include "hypervisor/boot/efi_memmap.h"
 #include "lib/bits.h"
 #include "lib/errno.h"

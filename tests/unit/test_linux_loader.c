@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "hypervisor/boot/bootparams_abi.h"
+#include "abi/boot/linux.h"
 #include "hypervisor/boot/efi_memmap.h"
 #include "hypervisor/boot/linux_loader.h"
 #include "lib/errno.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "hypervisor/intercept/emulate.h"
-#include "hypervisor/vp/vp.h"
+#include "lib/execute.h"
 #include "lib/bits.h"
 #include "lib/errno.h"
+
+#define OPERAND_PAGE 4096ULL
 
 #define FLAG_CF BIT64(0)
 #define FLAG_PF BIT64(2)
@@ -28,19 +29,19 @@ static uint64_t sign_extend(uint64_t v, unsigned size)
 }
 
 /* The operand that is not in memory, at most `size` bytes of it. */
-static uint64_t operand_read(const struct vp_regs *regs, const struct insn *in)
+static uint64_t operand_read(const uint64_t *gpr, const struct insn *in)
 {
-    uint64_t v = in->has_imm ? in->imm : regs->gpr[in->reg] >> (in->reg_high ? 8 : 0);
+    uint64_t v = in->has_imm ? in->imm : gpr[in->reg] >> (in->reg_high ? 8 : 0);
 
     return v & size_mask(in->size);
 }
 
 /* Bytes and words leave the rest of the register alone, doublewords clear the upper half. */
-static void register_write(struct vp_regs *regs, const struct insn *in, uint64_t v)
+static void register_write(uint64_t *gpr, const struct insn *in, uint64_t v)
 {
     unsigned shift = in->reg_high ? 8 : 0;
     uint64_t mask = in->reg_size < 4 ? size_mask(in->reg_size) << shift : ~0ULL;
-    uint64_t *r = &regs->gpr[in->reg];
+    uint64_t *r = &gpr[in->reg];
 
     *r = (*r & ~mask) | ((v & size_mask(in->reg_size)) << shift);
 }
@@ -61,9 +62,9 @@ static uint64_t compare_flags(uint64_t a, uint64_t b, unsigned size)
            (overflow & size_sign(size) ? FLAG_OF : 0);
 }
 
-static void flags_set(struct vp_regs *regs, uint64_t mask, uint64_t v)
+static void flags_set(uint64_t *rflags, uint64_t mask, uint64_t v)
 {
-    regs->rflags = (regs->rflags & ~mask) | v;
+    *rflags = (*rflags & ~mask) | v;
 }
 
 /* The result of AND, OR and XOR, and of TEST, which does not store it. */
@@ -80,32 +81,32 @@ static uint64_t logic(enum insn_op op, uint64_t a, uint64_t b)
 }
 
 /* The instructions that only read memory and then cannot fail. */
-static void finish_read(struct vp_regs *regs, const struct insn *in, uint64_t mem)
+static void finish_read(uint64_t *gpr, uint64_t *rflags, const struct insn *in, uint64_t mem)
 {
-    uint64_t other = operand_read(regs, in);
+    uint64_t other = operand_read(gpr, in);
 
     switch (in->op) {
     case INSN_MOV:
     case INSN_MOVZX:
-        register_write(regs, in, mem);
+        register_write(gpr, in, mem);
         break;
     case INSN_MOVSX:
-        register_write(regs, in, sign_extend(mem, in->size));
+        register_write(gpr, in, sign_extend(mem, in->size));
         break;
     case INSN_CMP:
-        flags_set(regs, FLAGS,
+        flags_set(rflags, FLAGS,
                   in->mem_dst ? compare_flags(mem, other, in->size)
                               : compare_flags(other, mem, in->size));
         break;
     case INSN_BT:
         /* `offset` is where the processor accessed memory: only the bit inside is left. */
-        flags_set(regs, FLAG_CF, mem >> (other & (8U * in->size - 1)) & 1);
+        flags_set(rflags, FLAG_CF, mem >> (other & (8U * in->size - 1)) & 1);
         break;
     default:
         mem = logic(in->op, mem, other);
         if (in->op != INSN_TEST)
-            register_write(regs, in, mem);
-        flags_set(regs, FLAGS, result_flags(mem, in->size));
+            register_write(gpr, in, mem);
+        flags_set(rflags, FLAGS, result_flags(mem, in->size));
         break;
     }
 }
@@ -116,14 +117,14 @@ static bool stores(const struct insn *in)
     return in->mem_dst && in->op != INSN_TEST && in->op != INSN_CMP && in->op != INSN_BT;
 }
 
-int emulate_mmio(struct vp_regs *regs, const struct insn *in, const struct mmio_ops *ops, void *ctx,
-                 uint64_t offset)
+int insn_execute(uint64_t *gpr, uint64_t *rflags, const struct insn *in, const struct mmio_ops *ops,
+                 void *ctx, uint64_t offset)
 {
-    uint64_t other = operand_read(regs, in);
+    uint64_t other = operand_read(gpr, in);
     uint64_t mem = 0, result;
     int err;
 
-    if (offset > PAGE_SIZE - in->size)
+    if (offset > OPERAND_PAGE - in->size)
         return -EINVAL;
     if (in->op == INSN_MOV && in->mem_dst)
         return ops->write(ctx, offset, in->size, other);
@@ -132,7 +133,7 @@ int emulate_mmio(struct vp_regs *regs, const struct insn *in, const struct mmio_
         return err;
     mem &= size_mask(in->size);
     if (!stores(in)) {
-        finish_read(regs, in, mem);
+        finish_read(gpr, rflags, in, mem);
         return 0;
     }
     result = in->op == INSN_XCHG ? other : logic(in->op, mem, other);
@@ -140,8 +141,8 @@ int emulate_mmio(struct vp_regs *regs, const struct insn *in, const struct mmio_
     if (err < 0)
         return err;
     if (in->op == INSN_XCHG)
-        register_write(regs, in, mem);
+        register_write(gpr, in, mem);
     else
-        flags_set(regs, FLAGS, result_flags(result, in->size));
+        flags_set(rflags, FLAGS, result_flags(result, in->size));
     return 0;
 }

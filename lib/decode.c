@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "hypervisor/intercept/decode.h"
+#include "lib/decode.h"
 #include "lib/bits.h"
 #include "lib/errno.h"
 

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BOOT_BOOTPARAMS_ABI_H
-#define BOOT_BOOTPARAMS_ABI_H
+#ifndef ABI_BOOT_LINUX_H
+#define ABI_BOOT_LINUX_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#ifndef __cplusplus
+#define BOOT_LAYOUT(cond, name) _Static_assert(cond, name)
+#else
+#define BOOT_LAYOUT(cond, name) static_assert(cond, name)
+#endif
 
 /*
  * Layouts of the Linux/x86 boot protocol (Documentation/arch/x86/boot.rst and
@@ -70,17 +76,17 @@ struct linux_setup_header {
 #define LINUX_HEADER_AT  0x1f1U /* in the file and in boot_params alike */
 #define LINUX_HEADER_END 0x290U /* no header may reach beyond this in boot_params */
 
-_Static_assert(sizeof(struct linux_setup_header) == 0x26c - LINUX_HEADER_AT, "setup_header");
-_Static_assert(LINUX_HEADER_AT + offsetof(struct linux_setup_header, boot_flag) == 0x1fe, "flag");
-_Static_assert(LINUX_HEADER_AT + offsetof(struct linux_setup_header, header) == 0x202, "header");
-_Static_assert(LINUX_HEADER_AT + offsetof(struct linux_setup_header, type_of_loader) == 0x210,
-               "type_of_loader");
-_Static_assert(LINUX_HEADER_AT + offsetof(struct linux_setup_header, cmd_line_ptr) == 0x228,
-               "cmd_line_ptr");
-_Static_assert(LINUX_HEADER_AT + offsetof(struct linux_setup_header, xloadflags) == 0x236,
-               "xloadflags");
-_Static_assert(LINUX_HEADER_AT + offsetof(struct linux_setup_header, pref_address) == 0x258,
-               "pref_address");
+BOOT_LAYOUT(sizeof(struct linux_setup_header) == 0x26c - LINUX_HEADER_AT, "setup_header");
+BOOT_LAYOUT(LINUX_HEADER_AT + offsetof(struct linux_setup_header, boot_flag) == 0x1fe, "flag");
+BOOT_LAYOUT(LINUX_HEADER_AT + offsetof(struct linux_setup_header, header) == 0x202, "header");
+BOOT_LAYOUT(LINUX_HEADER_AT + offsetof(struct linux_setup_header, type_of_loader) == 0x210,
+            "type_of_loader");
+BOOT_LAYOUT(LINUX_HEADER_AT + offsetof(struct linux_setup_header, cmd_line_ptr) == 0x228,
+            "cmd_line_ptr");
+BOOT_LAYOUT(LINUX_HEADER_AT + offsetof(struct linux_setup_header, xloadflags) == 0x236,
+            "xloadflags");
+BOOT_LAYOUT(LINUX_HEADER_AT + offsetof(struct linux_setup_header, pref_address) == 0x258,
+            "pref_address");
 
 /** What orig_video_isVGA says. */
 #define LINUX_VIDEO_VGA  0x01U
@@ -123,9 +129,9 @@ struct linux_screen_info {
     uint32_t ext_lfb_base;
     uint8_t reserved[2];
 } __attribute__((packed));
-_Static_assert(sizeof(struct linux_screen_info) == 0x40, "screen_info");
-_Static_assert(offsetof(struct linux_screen_info, lfb_base) == 0x18, "screen_info.lfb_base");
-_Static_assert(offsetof(struct linux_screen_info, capabilities) == 0x36, "screen_info.caps");
+BOOT_LAYOUT(sizeof(struct linux_screen_info) == 0x40, "screen_info");
+BOOT_LAYOUT(offsetof(struct linux_screen_info, lfb_base) == 0x18, "screen_info.lfb_base");
+BOOT_LAYOUT(offsetof(struct linux_screen_info, capabilities) == 0x36, "screen_info.caps");
 
 #define LINUX_EFI64_SIGNATURE 0x34364c45U /* "EL64" */
 
@@ -139,14 +145,14 @@ struct linux_efi_info {
     uint32_t systab_hi;
     uint32_t memmap_hi;
 } __attribute__((packed));
-_Static_assert(sizeof(struct linux_efi_info) == 32, "efi_info");
+BOOT_LAYOUT(sizeof(struct linux_efi_info) == 32, "efi_info");
 
 struct linux_e820_entry {
     uint64_t addr;
     uint64_t size;
     uint32_t type;
 } __attribute__((packed));
-_Static_assert(sizeof(struct linux_e820_entry) == 20, "e820_entry");
+BOOT_LAYOUT(sizeof(struct linux_e820_entry) == 20, "e820_entry");
 
 #define LINUX_E820_MAX 128U
 
@@ -168,14 +174,14 @@ struct linux_boot_params {
     struct linux_e820_entry e820_table[LINUX_E820_MAX];
     uint8_t pad6[0x330];
 } __attribute__((packed));
-_Static_assert(sizeof(struct linux_boot_params) == 4096, "boot_params");
-_Static_assert(offsetof(struct linux_boot_params, acpi_rsdp_addr) == 0x70, "acpi_rsdp_addr");
-_Static_assert(offsetof(struct linux_boot_params, ext_ramdisk_image) == 0xc0, "ext_ramdisk_image");
-_Static_assert(offsetof(struct linux_boot_params, ext_cmd_line_ptr) == 0xc8, "ext_cmd_line_ptr");
-_Static_assert(offsetof(struct linux_boot_params, efi_info) == 0x1c0, "efi_info");
-_Static_assert(offsetof(struct linux_boot_params, e820_entries) == 0x1e8, "e820_entries");
-_Static_assert(offsetof(struct linux_boot_params, hdr) == LINUX_HEADER_AT, "hdr");
-_Static_assert(offsetof(struct linux_boot_params, e820_table) == 0x2d0, "e820_table");
+BOOT_LAYOUT(sizeof(struct linux_boot_params) == 4096, "boot_params");
+BOOT_LAYOUT(offsetof(struct linux_boot_params, acpi_rsdp_addr) == 0x70, "acpi_rsdp_addr");
+BOOT_LAYOUT(offsetof(struct linux_boot_params, ext_ramdisk_image) == 0xc0, "ext_ramdisk_image");
+BOOT_LAYOUT(offsetof(struct linux_boot_params, ext_cmd_line_ptr) == 0xc8, "ext_cmd_line_ptr");
+BOOT_LAYOUT(offsetof(struct linux_boot_params, efi_info) == 0x1c0, "efi_info");
+BOOT_LAYOUT(offsetof(struct linux_boot_params, e820_entries) == 0x1e8, "e820_entries");
+BOOT_LAYOUT(offsetof(struct linux_boot_params, hdr) == LINUX_HEADER_AT, "hdr");
+BOOT_LAYOUT(offsetof(struct linux_boot_params, e820_table) == 0x2d0, "e820_table");
 
 #define LINUX_SETUP_E820_EXT 1U
 
@@ -185,6 +191,8 @@ struct linux_setup_data {
     uint32_t type;
     uint32_t len;
 } __attribute__((packed));
-_Static_assert(sizeof(struct linux_setup_data) == 16, "setup_data");
+BOOT_LAYOUT(sizeof(struct linux_setup_data) == 16, "setup_data");
+
+#undef BOOT_LAYOUT
 
 #endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMWP_CONFIG_H
+#define VMWP_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "vmwp/problem.h"
+
+/* The configuration file of one machine; docs/vmwp.md and vmwp.8 describe every key. */
+
+#define CONFIG_FILE_MAX    65536U
+#define CONFIG_PATH_MAX    1024U
+#define CONFIG_CMDLINE_MAX 2048U /* with the NUL */
+#define CONFIG_NAME_MAX    64U
+#define CONFIG_SOCKET_MAX  108U /* sun_path */
+
+#define CONFIG_PROCESSORS_MAX 64U
+#define CONFIG_MEMORY_MIN     (16ULL << 20)
+#define CONFIG_MEMORY_MAX     (1ULL << 40)
+#define CONFIG_MEMORY_UNIT    (2ULL << 20)
+
+enum config_serial {
+    CONFIG_SERIAL_NONE,
+    CONFIG_SERIAL_TERMINAL,
+    CONFIG_SERIAL_FILE,
+    CONFIG_SERIAL_UNIX
+};
+enum config_crash { CONFIG_CRASH_POWEROFF, CONFIG_CRASH_RESET };
+
+struct config {
+    char name[CONFIG_NAME_MAX];
+    uint64_t memory; /* bytes */
+    uint32_t processors;
+    enum config_crash on_crash;
+    uint32_t weight;  /* 1 to 10000; 0: not given */
+    uint32_t reserve; /* percent of a processor for each VP; 0: none */
+    uint32_t cap;     /* the same; 0: none */
+    char kernel[CONFIG_PATH_MAX];
+    char initrd[CONFIG_PATH_MAX]; /* empty: none */
+    char cmdline[CONFIG_CMDLINE_MAX];
+    enum config_serial serial;
+    char serial_path[CONFIG_PATH_MAX];
+    bool user_given;
+    uint32_t uid, gid;
+    unsigned kernel_line, initrd_line; /* where they stand in the file */
+};
+
+/** Parse the text of a file. 0, or -EINVAL with "line N: ..." in *why and *out untouched. */
+int config_parse(struct config *out, const char *text, size_t len, struct problem *why);
+
+/**
+ * Read and parse a file, and see that the files it names can be read. 0, or -errno with *why
+ * starting with the path.
+ */
+int config_load(struct config *out, const char *path, struct problem *why);
+
+#endif

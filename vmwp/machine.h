@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMWP_MACHINE_H
+#define VMWP_MACHINE_H
+
+#include "vmwp/config.h"
+#include "vmwp/console.h"
+
+/* One machine: its parts, from which it is built anew at each reset. */
+
+struct machine;
+
+/** The files of a machine, open. */
+struct machine_files {
+    int kernel;
+    int initrd; /* -1: none */
+};
+
+/** Why a machine stopped. */
+enum machine_outcome {
+    MACHINE_RUNS,
+    MACHINE_OFF,   /* the guest has switched it off */
+    MACHINE_RESET, /* the guest wants it built anew */
+    MACHINE_QUIT,  /* the user or a signal has ended it */
+    MACHINE_FAILED,
+};
+
+/** Open the files that the configuration names. 0, or -errno with *why. */
+int machine_files_open(struct machine_files *files, const struct config *config,
+                       struct problem *why);
+void machine_files_close(struct machine_files *files);
+
+/** Connect to the hypervisor. Configuration, files and console are borrowed. 0, or -errno. */
+int machine_create(struct machine **out, const struct config *config,
+                   const struct machine_files *files, struct console *console, struct problem *why);
+/** NULL is allowed. */
+void machine_destroy(struct machine *m);
+
+/** Make partition, memory, devices and processors, all as after power-on. 0, or -errno. */
+int machine_build(struct machine *m, struct problem *why);
+
+/** Run what machine_build() made, and take it apart. With MACHINE_FAILED *why is set. */
+enum machine_outcome machine_run(struct machine *m, struct problem *why);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMWP_MACHINE_PRIV_H
+#define VMWP_MACHINE_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "devices/bus.h"
+#include "devices/debugport.h"
+#include "devices/ioapic.h"
+#include "devices/pciconf.h"
+#include "devices/pic.h"
+#include "devices/pit.h"
+#include "devices/power.h"
+#include "devices/rtc.h"
+#include "devices/uart.h"
+#include "vmwp/hv.h"
+#include "vmwp/machine.h"
+#include "vmwp/memory.h"
+
+/** The signal that gets a thread out of hv_vp_run(). */
+#define VP_KICK_SIGNAL SIGUSR1
+
+struct vp {
+    struct machine *machine;
+    struct hv_vp *hv;
+    uint32_t index;
+    pthread_t thread;
+};
+
+struct machine {
+    /* Set once. */
+    const struct config *config;
+    const struct machine_files *files;
+    struct console *console;
+    struct hv *hv;
+    int wake; /* eventfd: the main thread looks around */
+    int signals;
+    /* Built and taken apart while no VP runs. */
+    struct memory memory;
+    struct vp vps[CONFIG_PROCESSORS_MAX];
+    uint32_t vp_count;
+    /* enum machine_outcome; the first who sets it wins. */
+    atomic_int outcome;
+    struct problem failure; /* of MACHINE_FAILED; written by who set it */
+    /* The devices and everything on the bus are under the lock. */
+    pthread_mutex_t lock;
+    uint64_t armed_ns; /* what the main thread waits for */
+    struct bus bus;
+    struct uart uart;
+    struct ioapic ioapic;
+    struct pic pic;
+    struct pit pit;
+    struct rtc rtc;
+    struct power power;
+    struct pciconf pciconf;
+    struct debugport debugport;
+};
+
+/** Stop all VPs for this reason; the first one counts. Any thread. */
+void machine_stop(struct machine *m, enum machine_outcome outcome);
+/** The same with MACHINE_FAILED and a sentence. */
+__attribute__((format(printf, 2, 3))) void machine_fail(struct machine *m, const char *fmt, ...);
+
+/** Put all devices on the bus, as after power-on. 0, or -errno: the table has a mistake. */
+int machine_devices_init(struct machine *m);
+/** Nanoseconds of the devices' clock. */
+uint64_t machine_now_ns(void *machine);
+
+/** Accesses of VPs; they take the lock. */
+uint32_t machine_port_read(struct machine *m, uint16_t port, unsigned size);
+void machine_port_write(struct machine *m, uint16_t port, unsigned size, uint32_t value);
+void machine_memory_read(struct machine *m, uint64_t at, void *buf, unsigned len);
+void machine_memory_write(struct machine *m, uint64_t at, const void *buf, unsigned len);
+void machine_eoi(struct machine *m, uint8_t vector);
+
+/** The thread of a VP: runs it until the machine stops. The argument is a struct vp. */
+void *vp_thread(void *vp);
+/** Act on one exit. */
+void vp_handle(struct vp *vp, const struct hv_exit *exit);
+
+#endif
