@@ -79,7 +79,7 @@ static void destroy(struct vid_partition *partition)
                 partition->id, error, atomic64_read(&partition->pool.pages));
     trim_own_pool();
     for (u32 i = 0; i < VID_MAX_VPS; i++)
-        kfree(partition->vps[i]);
+        vid_vp_free(partition->vps[i]);
     kvfree(partition->routes);
     kfree(partition);
 }

@@ -31,6 +31,14 @@
 
 struct vid_partition;
 
+/** Input and output of HvCallDispatchVp: in one page, because its size is a power of two. */
+struct vid_dispatch {
+    struct hv_input_dispatch_vp in;
+    struct hv_output_dispatch_vp out;
+    u64 unused[3];
+};
+_Static_assert(sizeof(struct vid_dispatch) == 64, "a power of two");
+
 struct vid_vp {
     struct vid_partition *partition;
     u32 index;
@@ -42,8 +50,11 @@ struct vid_vp {
 
     /* Woken when the hypervisor has stopped the VP and filled the intercept page. */
     wait_queue_head_t wait;
-    bool kicked; /* set by the upcall, cleared by the runner under lock; READ/WRITE_ONCE */
-    bool due;    /* under lock: an intercept was seen whose upcall was not waited for */
+    bool kicked;  /* set by the upcall, cleared by the runner under lock; READ/WRITE_ONCE */
+    bool due;     /* under lock: an intercept was seen whose upcall was not waited for */
+    bool stopped; /* under lock: EXPLICIT_SUSPEND is set */
+
+    struct vid_dispatch *dispatch; /* under lock */
 
     /* Counters, for debugfs: the first by the upcall (atomic), the others under lock. */
     atomic64_t kicks;
@@ -117,6 +128,9 @@ long vid_passthru(struct vid_partition *partition, bool locked, void __user *arg
 
 /** MSHV_CREATE_VP: a descriptor or -errno. */
 long vid_vp_create(struct vid_partition *partition, void __user *argument);
+
+/** Frees what user space and upcalls can no longer reach; NULL is accepted. */
+void vid_vp_free(struct vid_vp *vp);
 
 /** Undoes the mappings that a VP's creation made in the hypervisor; the VP stays allocated. */
 void vid_vp_unmap(struct vid_vp *vp);

@@ -162,11 +162,13 @@ long vid_vp_create(struct vid_partition *partition, void __user *argument)
     vp = kzalloc(sizeof(*vp), GFP_KERNEL_ACCOUNT);
     if (!vp)
         return -ENOMEM;
+    vp->dispatch = kzalloc(sizeof(*vp->dispatch), GFP_KERNEL_ACCOUNT);
     vp->partition = partition;
     vp->index = args.vp_index;
+    vp->stopped = true;
     mutex_init(&vp->lock);
     init_waitqueue_head(&vp->wait);
-    result = create(vp);
+    result = vp->dispatch ? create(vp) : -ENOMEM;
     if (result)
         goto free_vp;
     result = install(vp);
@@ -178,6 +180,13 @@ delete_vp:
     vid_vp_unmap(vp);
     vid_delete_vp(partition->id, vp->index);
 free_vp:
-    kfree(vp);
+    vid_vp_free(vp);
     return result;
+}
+
+void vid_vp_free(struct vid_vp *vp)
+{
+    if (vp)
+        kfree(vp->dispatch);
+    kfree(vp);
 }

@@ -2,16 +2,19 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
+#include "abi/tlfs/management.h"
 #include "calls.h"
+#include "hvcall.h"
 #include "irqfd.h"
 #include "trace.h"
 #include "vid.h"
 
 /*
  * A VP runs while its suspend registers are clear. At an intercept the hypervisor sets
- * INTERCEPT_SUSPEND, fills the intercept page, and posts one message, whose upcall kicks the
- * runner. So INTERCEPT_SUSPEND being set says that exactly one kick has come or will come, and a
- * kick belongs to the intercept that is in the page.
+ * INTERCEPT_SUSPEND, fills the intercept page, and tells of it once: by the return of
+ * HvCallDispatchVp, if the runner is inside that call, else by a message, whose upcall kicks the
+ * runner. So an intercept that the call has not reported has exactly one kick, which has come or
+ * will come, and a kick belongs to the intercept that is in the page.
  */
 
 /* How long the message of an intercept that has happened may take; beyond it is a fault. */
@@ -76,22 +79,78 @@ static int wait_due(struct vid_vp *vp)
     return left ? -EINTR : -EIO;
 }
 
+/*
+ * Gives this processor to the VP until it has an intercept, halts, or an interrupt wants the
+ * processor back; that is taken on the way out. Returns what has happened to the VP: nothing, or
+ * its dispatch event, or a negative error number where the hypervisor does not have the call.
+ */
+static int dispatch(struct vid_vp *vp, u32 flags, bool *blocked)
+{
+    struct vid_dispatch *d = vp->dispatch;
+    u64 result;
+
+    d->in = (struct hv_input_dispatch_vp){
+        .partition_id = vp->partition->id, .vp_index = vp->index, .flags = flags};
+    d->out = (struct hv_output_dispatch_vp){};
+    preempt_disable();
+    result = vid_call_raw(HVCALL_DISPATCH_VP, &d->in, &d->out);
+    preempt_enable();
+    if (vid_status(result) != HV_STATUS_SUCCESS)
+        return vid_status_errno(vid_status(result));
+    *blocked = READ_ONCE(d->out.dispatch_state) == HV_VP_DISPATCH_STATE_BLOCKED;
+    return READ_ONCE(d->out.dispatch_event);
+}
+
+/* 0: an intercept; 1: the VP goes on without us, or not at all; -errno, -EINTR for a signal. */
+static int dispatch_until_intercept(struct vid_vp *vp, bool resume_it)
+{
+    u32 flags = resume_it ? HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND : 0;
+    bool blocked;
+
+    do {
+        int event = dispatch(vp, flags, &blocked);
+
+        if (event < 0)
+            return event;
+        if (event == HV_VP_DISPATCH_EVENT_INTERCEPT)
+            return 0;
+        flags = 0;
+        if (signal_pending(current))
+            return -EINTR;
+        cond_resched();
+    } while (!blocked);
+    return 1;
+}
+
+static int wait_kick(struct vid_vp *vp)
+{
+    if (wait_event_interruptible(vp->wait, smp_load_acquire(&vp->kicked)))
+        return -EINTR;
+    take_kick(vp);
+    return 0;
+}
+
 /* Runs the VP until an intercept (0) or a signal (-EINTR). */
 static int run(struct vid_vp *vp)
 {
-    bool due;
+    bool due, was_stopped = vp->stopped;
     int error;
 
     if (vp->due)
         return wait_due(vp);
-    error = resume(vp);
-    if (error)
-        return error;
-    if (!wait_event_interruptible(vp->wait, smp_load_acquire(&vp->kicked))) {
-        take_kick(vp);
-        return 0;
+    if (was_stopped) {
+        error = resume(vp);
+        if (error)
+            return error;
+        vp->stopped = false;
     }
+    error = dispatch_until_intercept(vp, !was_stopped);
+    if (error == 1)
+        error = wait_kick(vp);
+    if (error != -EINTR)
+        return error;
     vp->interrupted++;
+    vp->stopped = true;
     error = suspend(vp, &due);
     if (error)
         return error;

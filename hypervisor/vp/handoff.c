@@ -5,6 +5,7 @@
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/mm/guest.h"
 #include "hypervisor/sched/clock.h"
+#include "hypervisor/vp/notify.h"
 #include "hypervisor/vp/vpreg.h"
 #include "lib/errno.h"
 
@@ -54,7 +55,9 @@ void handoff_begin(struct vp *caller, struct vp *child, uint32_t flags, gpa_t ou
         vpreg_page_take(child);
         vp_suspend_clear(child, VP_SUSPEND_INTERCEPT);
     }
-    if (atomic_load_explicit(&child->suspend, memory_order_seq_cst) & VP_SUSPEND_INTERCEPT)
+    /* An intercept is told once: here, if its message has not been placed yet. */
+    if ((atomic_load_explicit(&child->suspend, memory_order_seq_cst) & VP_SUSPEND_INTERCEPT) &&
+        notify_cancel(child))
         handoff_intercept(child);
     else if (vp_held(child) || atomic_load_explicit(&child->blocked, memory_order_seq_cst))
         handoff_release(child);

@@ -127,10 +127,14 @@ void notify_retry(struct vp *parent_vp)
     spin_unlock(&lock);
 }
 
-void notify_cancel(struct vp *vp)
+bool notify_cancel(struct vp *vp)
 {
+    bool waited;
+
     spin_lock(&lock);
+    waited = vp->notice.to;
     list_remove(&vp->notice.link);
     vp->notice.to = NULL;
     spin_unlock(&lock);
+    return waited;
 }

@@ -34,7 +34,7 @@ void notify_intercept(struct vp *vp, uint32_t type, const void *payload, size_t 
 /** The parent's VP has a free slot again: called by synic_retry(). */
 void notify_retry(struct vp *parent_vp);
 
-/** The child's VP is going away: forget what its parent has not been told. */
-void notify_cancel(struct vp *vp);
+/** Forget what the parent has not been told of this VP; true if there was something. */
+bool notify_cancel(struct vp *vp);
 
 #endif
