@@ -172,6 +172,8 @@ static void unknown_and_read_only(void **state)
     assert_int_equal(set(HV_REGISTER_HYPERVISOR_VERSION, 0), -ENOENT);
     assert_int_equal(set(HV_REGISTER_VP_INDEX, 0), -ENOENT);
     assert_int_equal(get(HV_X64_REGISTER_MSR_MTRR_CAP), 0x508);
+    assert_int_equal(set(HV_X64_REGISTER_MSR_IA32_MISC_ENABLE, 1), 0);
+    assert_int_equal(get(HV_X64_REGISTER_MSR_IA32_MISC_ENABLE), 0);
     assert_int_equal(vpreg_get(vp, HV_REGISTER_FEATURES_INFO, &v), 0);
     assert_int_equal(v.reg128[0], 0x4000000540000004);
     assert_int_equal(v.reg128[1], 0x4000000740000006);
