@@ -178,5 +178,7 @@ int vapic_base_set(struct vp *vp, uint64_t val)
     if ((val ^ old) & APIC_BASE_X2APIC)
         vp->apic.state.icr &= 0xFFFFFFFFU;
     atomic_store_explicit(&vp->apic.state.base, val, memory_order_relaxed);
+    if ((old & APIC_BASE_ENABLE) && !(val & APIC_BASE_ENABLE))
+        vapic_reset(vp);
     return 0;
 }

@@ -257,14 +257,26 @@ static int zero_set(struct vp *vp, uint32_t arg, uint32_t n, const union hv_regi
     return value->reg64 ? -EINVAL : 0;
 }
 
+/* What the guest's own writes are: ignored. */
+static int ignored_set(struct vp *vp, uint32_t arg, uint32_t n,
+                       const union hv_register_value *value)
+{
+    return 0;
+}
+
 /* `arg` is the synthetic MSR of the row's first name. */
 static int msr_get(struct vp *vp, uint32_t arg, uint32_t n, union hv_register_value *out)
 {
     return synthetic_msr_read(vp, arg + n, &out->reg64) ? -ENOENT : 0;
 }
 
+/* A VMM that puts back what it has read changes nothing, be the register locked or not. */
 static int msr_set(struct vp *vp, uint32_t arg, uint32_t n, const union hv_register_value *value)
 {
+    uint64_t now;
+
+    if (!synthetic_msr_read(vp, arg + n, &now) && now == value->reg64)
+        return 0;
     return synthetic_msr_write(vp, arg + n, value->reg64) ? -EINVAL : 0;
 }
 
@@ -346,6 +358,7 @@ static const struct row rows[] = { /* in ascending order */
     {HV_X64_REGISTER_XSS, HV_X64_REGISTER_XSS, 0, zero_get, zero_set},
     {HV_X64_REGISTER_TSC_DEADLINE, HV_X64_REGISTER_TSC_DEADLINE, 0, zero_get, zero_set},
     {HV_X64_REGISTER_TSC_ADJUST, HV_X64_REGISTER_TSC_ADJUST, 0, tsc_adjust_get, tsc_adjust_set},
+    {HV_X64_REGISTER_MSR_IA32_MISC_ENABLE, HV_X64_REGISTER_MSR_IA32_MISC_ENABLE, 0, zero_get, ignored_set},
     {HV_X64_REGISTER_APIC_FIRST, HV_X64_REGISTER_APIC_LAST, 0, apic_get, apic_set},
     {HV_REGISTER_VP_RUNTIME, HV_REGISTER_VP_RUNTIME, HV_X64_MSR_VP_RUNTIME, msr_get, NULL},
     {HV_X64_REGISTER_HYPERCALL, HV_X64_REGISTER_HYPERCALL, HV_X64_MSR_HYPERCALL, msr_get, msr_set},

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "abi/tlfs/msr.h"
+#include "abi/tlfs/register.h"
 #include "tests/unit/shim_apic.h"
 
 #define CONFIG HV_X64_MSR_STIMER0_CONFIG
@@ -375,6 +376,40 @@ static void test_frozen_time(void **state)
     assert_int_equal(taken(), 0x55);
 }
 
+static void test_state(void **state)
+{
+    struct hv_synthetic_timers_state saved, again;
+    uint64_t due = now() + 10 * MS;
+
+    wr(COUNT, 10 * MS);
+    wr(CONFIG, DIRECT | HV_STIMER_PERIODIC | HV_STIMER_ENABLE);
+    run_until(due - 6 * MS);
+    stimers_state_get(vp, &saved);
+    assert_int_equal(saved.timers[0].count, 10 * MS);
+    assert_int_equal(saved.timers[1].config, 0);
+    stimers_reset(vp);
+    assert_int_equal(stimers_state_set(vp, &saved), 0);
+    stimers_state_get(vp, &again);
+    assert_memory_equal(&again, &saved, sizeof(saved));
+    run_until(due - MS);
+    assert_int_equal(taken(), -1);
+    run_until(due + 1);
+    assert_int_equal(taken(), DIRECT_VECTOR);       /* in phase */
+    saved.timers[2].config = HV_STIMER_DIRECT_MODE; /* vector 0 */
+    assert_int_equal(stimers_state_set(vp, &saved), -EINVAL);
+    saved.timers[2].config = BIT64(63);
+    assert_int_equal(stimers_state_set(vp, &saved), -EINVAL);
+    /* A message that was on its way arrives. */
+    stimers_reset(vp);
+    memset(&saved, 0, sizeof(saved));
+    saved.timers[1].config = MESSAGE;
+    saved.timers[1].flags = 1;
+    saved.timers[1].undelivered_exp_time = 4711;
+    assert_int_equal(stimers_state_set(vp, &saved), 0);
+    assert_int_equal(slot()->header.message_type, HVMSG_TIMER_EXPIRED);
+    assert_int_equal(taken(), SINT_VECTOR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +422,7 @@ int main(void)
         cmocka_unit_test_setup(test_bounds, setup),
         cmocka_unit_test_setup(test_stale_callback, setup),
         cmocka_unit_test_setup(test_frozen_time, setup),
+        cmocka_unit_test_setup(test_state, setup),
         cmocka_unit_test_setup(test_random, setup),
     };
 

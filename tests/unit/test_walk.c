@@ -194,6 +194,145 @@ static void fetch_over_a_page_end(void **state)
     test_free(vp);
 }
 
+static enum walk_result check(uint64_t at, unsigned checks)
+{
+    gpa_t out = gpa(0x77);
+    enum walk_result r = walk_checked(NULL, &mode, gva(at), WALK_CHECK | checks, &out);
+
+    assert_true((r == WALK_OK) == (out.v != 0x77));
+    return r;
+}
+
+#define W  BIT64(1)
+#define U  BIT64(2)
+#define A  BIT64(5)
+#define D  BIT64(6)
+#define NX BIT64(63)
+
+/* Page n of the first 2 MiB is at 0x4000 + 8 n. */
+static void long_mode_tables(uint64_t upper)
+{
+    mode.cr4 = CR4_PAE;
+    mode.efer = EFER_LME | EFER_LMA | EFER_NXE;
+    put64(0x1000, 0x2000 | upper);
+    put64(0x2000, 0x3000 | upper);
+    put64(0x3000, 0x4000 | upper);
+}
+
+static void permissions_of_all_levels(void **state)
+{
+    long_mode_tables(P | W | U);
+    put64(0x4000, 0x9000 | P | W | U);
+    put64(0x4008, 0x9000 | P | U);
+    put64(0x4010, 0x9000 | P | W);
+    put64(0x4018, 0x9000 | P | W | U | NX);
+    assert_int_equal(check(0, WALK_WRITE | WALK_USER), WALK_OK);
+    assert_int_equal(check(0x1000, WALK_WRITE | WALK_USER), WALK_PRIVILEGE);
+    assert_int_equal(check(0x1000, WALK_WRITE), WALK_OK); /* CR0.WP is clear */
+    mode.cr0 |= CR0_WP;
+    assert_int_equal(check(0x1000, WALK_WRITE), WALK_PRIVILEGE);
+    assert_int_equal(check(0x2000, 0), WALK_OK);
+    assert_int_equal(check(0x2000, WALK_USER), WALK_PRIVILEGE);
+    assert_int_equal(check(0x2000, WALK_USER | WALK_EXEMPT), WALK_OK);
+    assert_int_equal(check(0x3000, WALK_EXEC), WALK_PRIVILEGE);
+    assert_int_equal(check(0x3000, 0), WALK_OK);
+    assert_int_equal(check(0x4000, 0), WALK_NOT_PRESENT);
+    assert_int_equal(check(BIT64(47), 0), WALK_NOT_PRESENT); /* not canonical */
+    long_mode_tables(P | U); /* an upper level takes the right to write away */
+    assert_int_equal(check(0, WALK_WRITE), WALK_PRIVILEGE);
+    mode.cr3 = RAM_SIZE;
+    assert_int_equal(check(0, 0), WALK_UNMAPPED);
+}
+
+static void smep_and_smap(void **state)
+{
+    long_mode_tables(P | W | U);
+    put64(0x4000, 0x9000 | P | U);
+    mode.cr4 |= CR4_SMEP | CR4_SMAP;
+    assert_int_equal(check(0, 0), WALK_PRIVILEGE);
+    assert_int_equal(check(0, WALK_EXEC), WALK_PRIVILEGE);
+    assert_int_equal(check(0, WALK_USER), WALK_OK);
+    assert_int_equal(check(0, WALK_EXEMPT), WALK_OK);
+    mode.ac = true;
+    assert_int_equal(check(0, 0), WALK_OK);
+    assert_int_equal(check(0, WALK_EXEC), WALK_PRIVILEGE);
+}
+
+static void reserved_bits(void **state)
+{
+    gpa_t out;
+
+    long_mode_tables(P | W | U);
+    put64(0x3008, 0x200000 | PS | P | BIT64(12)); /* PAT */
+    put64(0x3010, 0x200000 | PS | P | BIT64(13));
+    put64(0x4000, 0x9000 | P | NX);
+    assert_int_equal(check(0x200000, 0), WALK_OK);
+    assert_int_equal(check(0x400000, 0), WALK_RESERVED);
+    assert_int_equal(walk_checked(NULL, &mode, gva(0x400000), 0, &out), WALK_OK);
+    assert_int_equal(check(0, 0), WALK_OK);
+    mode.efer &= ~EFER_NXE;
+    assert_int_equal(check(0, 0), WALK_RESERVED);
+    put64(0x1000, 0x2000 | P | PS);
+    assert_int_equal(check(0, 0), WALK_RESERVED);
+    /* PAE: the four have reserved bits of their own, and no rights. */
+    mode.efer = 0;
+    put64(0x1000, 0x2000 | P);
+    put64(0x2000, 0x3000 | P | W | U);
+    put64(0x3000, 0x9000 | P | W | U);
+    assert_int_equal(check(0, WALK_WRITE | WALK_USER), WALK_OK);
+    put64(0x1000, 0x2000 | P | W);
+    assert_int_equal(check(0, 0), WALK_RESERVED);
+    assert_int_equal(check(BIT64(32), 0), WALK_NOT_PRESENT);
+    /* 32 bits */
+    mode.cr4 = CR4_PSE;
+    put32(0x1000, 0x400000 | (uint32_t)(PS | P | BIT64(21)));
+    assert_int_equal(check(0, 0), WALK_RESERVED);
+}
+
+static uint64_t entry(uint64_t at)
+{
+    uint64_t v;
+
+    memcpy(&v, ram + at, sizeof(v));
+    return v;
+}
+
+static void accessed_and_dirty_bits(void **state)
+{
+    long_mode_tables(P | W | U);
+    put64(0x4000, 0x9000 | P | W);
+    put64(0x4008, 0x9000 | P);
+    assert_int_equal(check(0, 0), WALK_OK);
+    assert_int_equal(entry(0x4000), 0x9000 | P | W);
+    assert_int_equal(check(0, WALK_SET_BITS), WALK_OK);
+    assert_int_equal(entry(0x1000), 0x2000 | P | W | U | A);
+    assert_int_equal(entry(0x3000), 0x4000 | P | W | U | A);
+    assert_int_equal(entry(0x4000), 0x9000 | P | W | A);
+    assert_int_equal(check(0, WALK_SET_BITS | WALK_WRITE), WALK_OK);
+    assert_int_equal(entry(0x4000), 0x9000 | P | W | A | D);
+    /* Nothing is set where the access is not allowed. */
+    assert_int_equal(check(0x1000, WALK_SET_BITS | WALK_WRITE | WALK_USER), WALK_PRIVILEGE);
+    assert_int_equal(entry(0x4008), 0x9000 | P);
+    read_only = true;
+    assert_int_equal(check(0, WALK_SET_BITS), WALK_OK); /* there is nothing to set */
+    assert_int_equal(check(0x1000, WALK_SET_BITS), WALK_NOT_WRITABLE);
+    read_only = false;
+    /* 32 bits: the neighbour stays. */
+    mode = (struct walk_mode){.cr0 = CR0_PG | CR0_PE, .cr3 = 0x1000};
+    put32(0x1000, 0x2000 | (uint32_t)P);
+    put32(0x2000, 0x9000 | (uint32_t)P);
+    put32(0x2004, 0x12345);
+    assert_int_equal(check(0, WALK_SET_BITS), WALK_OK);
+    assert_int_equal(entry(0x2000), 0x1234500000000 | 0x9000 | P | A);
+}
+
+static void unpaged_addresses_have_32_bits(void **state)
+{
+    mode.cr0 = 0;
+    assert_int_equal(check(0xffffffff, WALK_WRITE | WALK_USER), WALK_OK);
+    assert_int_equal(check(BIT64(32), 0), WALK_NOT_PRESENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +342,11 @@ int main(void)
         cmocka_unit_test_setup(thirty_two_bits, setup),
         cmocka_unit_test_setup(unpaged, setup),
         cmocka_unit_test_setup(tables_outside_memory, setup),
+        cmocka_unit_test_setup(permissions_of_all_levels, setup),
+        cmocka_unit_test_setup(smep_and_smap, setup),
+        cmocka_unit_test_setup(reserved_bits, setup),
+        cmocka_unit_test_setup(accessed_and_dirty_bits, setup),
+        cmocka_unit_test_setup(unpaged_addresses_have_32_bits, setup),
         cmocka_unit_test_setup(fetch_over_a_page_end, setup),
     };
 

@@ -216,7 +216,8 @@ int vendor_vp_set(struct vp *vp, enum vreg r, uint64_t v)
     if (!rc) {
         settle_cpl(vp);
         vp->arch->changed = true;
-        vp->arch->flush_tlb = true; /* for what paging depends on; the others are rare */
+        if (r == VREG_CR0 || r == VREG_CR3 || r == VREG_CR4 || r == VREG_EFER)
+            vp->arch->flush_tlb = true;
     }
     return rc;
 }
