@@ -31,6 +31,8 @@ static struct {
     const struct vp *ring_vp;
     uint32_t ring_sint;
     int ring_rc;
+    uint8_t out[PAGE_SIZE]; /* what the calls put out */
+    uint32_t out_end;
 } ports;
 
 static struct hypercall call; /* of the VP that the test sets */
@@ -113,6 +115,10 @@ int synic_ring_push(struct vp *vp, uint32_t sint, uint32_t id)
 
 int hypercall_output(struct hypercall *h, uint32_t offset, const void *data, uint32_t len)
 {
+    if (offset + len > sizeof(ports.out))
+        abort();
+    memcpy(ports.out + offset, data, len);
+    ports.out_end = offset + len;
     return 0;
 }
 
