@@ -14,7 +14,8 @@ check() { # NAME COMMAND…
 
 refused=
 cases=
-for word in $(cat /proc/cmdline); do
+read -r words < /proc/cmdline
+for word in $words; do
     case $word in
     vid.refused=*) refused=1 ;;
     vid.cases=*) cases=$(echo "${word#*=}" | tr , ' ') ;;
@@ -23,11 +24,15 @@ done
 
 # complaints: what the kernel says of trouble.
 complaints() {
-    ! dmesg | grep -E 'WARNING|BUG:|Oops|Call Trace|general protection|lockup|stall|not returned'
+    ! dmesg | grep -B 3 -A 12 -E 'unchecked|WARNING|BUG:|Oops|general protection|lockup|stall|not returned'
 }
 
+# One line for each try: busybox has two system calls for it, and tries the second after the first.
 said_once() {
-    [ "$(dmesg | grep -c 'bulkhead-vid: not loaded: ')" = 1 ]
+    case $(dmesg | grep -c 'bulkhead-vid: not loaded: ') in
+    1 | 2) ;;
+    *) false ;;
+    esac
 }
 
 gone() {
