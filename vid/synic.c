@@ -175,13 +175,17 @@ static int allocate(struct processor *processor)
 }
 
 /* Names a page to the hypervisor, or NULL: disables it. Bits 11:1 are preserved. */
-static void set_page(u32 number, const void *page)
+static int set_page(u32 number, const void *page)
 {
-    u64 value = read_register(number) & ~(HV_SYNIC_PAGE_ENABLE | HV_SYNIC_PAGE_BASE_MASK);
+    u32 low, high;
+    u64 value;
 
+    if (rdmsr_safe(number, &low, &high))
+        return -EIO;
+    value = ((u64)high << 32 | low) & ~(HV_SYNIC_PAGE_ENABLE | HV_SYNIC_PAGE_BASE_MASK);
     if (page)
         value |= virt_to_phys((void *)page) | HV_SYNIC_PAGE_ENABLE;
-    write_register(number, value);
+    return wrmsr_safe(number, (u32)value, (u32)(value >> 32)) ? -EIO : 0;
 }
 
 static void set_enabled(bool enabled)
@@ -220,17 +224,23 @@ static int come(unsigned int cpu)
     memset(processor->rings, 0, PAGE_SIZE);
     processor->tail = 0;
     local_irq_save(flags);
-    set_page(HV_X64_MSR_SIMP, processor->messages);
-    set_page(HV_X64_MSR_SIEFP, processor->flags);
-    set_page(HV_X64_MSR_SIRBP, processor->rings);
-    processor->active = true;
-    set_enabled(true);
-    unmask(VID_SINT_INTERCEPT, 0);
-    unmask(VID_SINT_DOORBELL, HV_SYNIC_SINT_AS_INTERCEPT);
-    /* What came while the SINT was masked has raised no interrupt. */
-    drain(processor);
+    error = set_page(HV_X64_MSR_SIMP, processor->messages);
+    if (!error)
+        error = set_page(HV_X64_MSR_SIEFP, processor->flags);
+    if (!error) {
+        /* A hypervisor without rings has no ports for doorbells either. */
+        bool rings = !set_page(HV_X64_MSR_SIRBP, processor->rings);
+
+        processor->active = true;
+        set_enabled(true);
+        unmask(VID_SINT_INTERCEPT, 0);
+        if (rings)
+            unmask(VID_SINT_DOORBELL, HV_SYNIC_SINT_AS_INTERCEPT);
+        /* What came while the SINT was masked has raised no interrupt. */
+        drain(processor);
+    }
     local_irq_restore(flags);
-    return 0;
+    return error;
 }
 
 /* On the processor that goes. What is queued for it is taken now: nobody else would. */
