@@ -15,7 +15,7 @@ run:
 	@tools/run $(ARGS)
 
 check:
-	@tools/deps build run check iso uefi
+	@tools/deps build vid run check iso uefi
 	@tools/check $(ARGS)
 
 lint:

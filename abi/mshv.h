@@ -68,7 +68,7 @@ enum {
 };
 #define MSHV_SET_MEM_FLAGS_MASK ((1 << MSHV_SET_MEM_BIT_COUNT) - 1)
 
-/** Bytes and addresses are multiples of 4 KiB; regions overlap neither in the guest nor here. */
+/** Bytes and addresses are multiples of 4 KiB; regions do not overlap in the guest. */
 struct mshv_user_mem_region {
     __u64 size;
     __u64 guest_pfn;

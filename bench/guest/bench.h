@@ -18,6 +18,9 @@ double bench_error(const char *what);
 /** Binds the calling process to one processor. Returns 0, or -1 with errno. */
 int bench_pin(int cpu);
 
+/** Number of the last processor that is online. */
+int bench_last_processor(void);
+
 bench_fn bench_cpu_integer, bench_cpu_float, bench_cpu_openssl, bench_cpu_exit;
 bench_fn bench_memory_copy, bench_memory_read, bench_memory_random;
 bench_fn bench_process_idle, bench_process_fault, bench_process_exec;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LINE_BYTES 256
 #define WORDS_MAX  8
@@ -54,6 +55,11 @@ double bench_error(const char *what)
 {
     printf("BENCH ERROR %s %s: %s\n", running, what, strerror(errno));
     return -1;
+}
+
+int bench_last_processor(void)
+{
+    return (int)sysconf(_SC_NPROCESSORS_ONLN) - 1;
 }
 
 int bench_pin(int cpu)

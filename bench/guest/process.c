@@ -106,7 +106,7 @@ static double ping_pong(double seconds, int to, int from)
 }
 
 /* A process of its own plays, so that the binding to a processor ends with it. */
-static double switch_between(double seconds, int other_cpu)
+static double switch_between(double seconds, int cpu, int other_cpu)
 {
     int there[2], back[2], result[2];
     double value = -1;
@@ -123,7 +123,7 @@ static double switch_between(double seconds, int other_cpu)
         }
         close(there[0]);
         close(back[1]);
-        if (partner > 0 && !bench_pin(0))
+        if (partner > 0 && !bench_pin(cpu))
             value = ping_pong(seconds, there[1], back[0]);
         close(there[1]);
         waitpid(partner, NULL, 0);
@@ -144,12 +144,17 @@ static double switch_between(double seconds, int other_cpu)
 
 double bench_process_switch_same(double seconds, char **args)
 {
+    int last = bench_last_processor();
+
     (void)args;
-    return switch_between(seconds, 0);
+    return switch_between(seconds, last, last);
 }
 
+/* On processors that do not share an LP: in an emulator VP 0 and VP 1 do (decision 5). */
 double bench_process_switch_cross(double seconds, char **args)
 {
+    int last = bench_last_processor();
+
     (void)args;
-    return switch_between(seconds, 1);
+    return switch_between(seconds, last, last > 0 ? last - 1 : 0);
 }

@@ -6,6 +6,7 @@
 #include "hypervisor/debug/console.h"
 #include "hypervisor/mm/frame.h"
 #include "hypervisor/mm/gpamap.h"
+#include "hypervisor/partition/child.h"
 #include "hypervisor/partition/parent.h"
 #include "hypervisor/sched/clock.h"
 #include "lib/fmt.h"
@@ -67,6 +68,18 @@ static void dump_lps(void)
     }
 }
 
+static void dump_child(struct partition *p)
+{
+    static const char *const states[] = {"created", "active", "finalized"};
+    uint64_t available, in_use;
+
+    pool_balance(&p->pool, &available, &in_use);
+    say("partition %lu: child of %lu, %s, %u VPs, guest OS id %lx, pool %lu KiB in use, %lu KiB "
+        "free\n",
+        p->id, p->parent->id, states[atomic_load(&p->state)], atomic_load(&p->vp_count),
+        p->guest_os_id, in_use * 4, available * 4);
+}
+
 static void dump_partitions(void)
 {
     const struct partition *p = parent_partition();
@@ -75,20 +88,23 @@ static void dump_partitions(void)
     say("partition %lu: parent, %u VPs, guest OS id %lx, hypercall page %lx, %lu MiB mapped\n",
         p->id, atomic_load(&p->vp_count), p->guest_os_id, p->hypercall_msr,
         gpa_map_bytes(p->map) >> 20);
+    child_for_each(dump_child);
     say("hypervisor: %lu KiB in use, %lu KiB free, peak %lu KiB, TSC %lu Hz, APIC timer %lu Hz\n",
         (f.total - f.free) * 4, f.free * 4, f.peak * 4, clock_tsc_hz(), clock_apic_hz());
 }
 
 static void dump_vp(const struct vp *vp)
 {
-    static const char *const activity[] = {"running", "halted", "idle", "wait-for-SIPI", "dead"};
+    static const char *const activity[] = {"running",       "halted",     "idle",
+                                           "wait-for-SIPI", "handed off", "dead"};
     uint32_t irr[VAPIC_VECTOR_WORDS], isr[VAPIC_VECTOR_WORDS];
     char line[300];
 
-    say("VP %lu.%u: apic %u, %s%s, rip %lx rflags %lx rsp %lx, requests %x\n", vp->partition->id,
-        vp->index.v, vp->apic_id.v, activity[atomic_load(&vp->activity)],
-        atomic_load(&vp->in_guest) ? " in guest" : "", vp->regs.rip, vp->regs.rflags,
-        vp->regs.gpr[RSP], atomic_load(&vp->requests));
+    say("VP %lu.%u: apic %u, %s%s, suspend %x pauses %u, rip %lx rflags %lx rsp %lx, requests %x\n",
+        vp->partition->id, vp->index.v, vp->apic_id.v, activity[atomic_load(&vp->activity)],
+        atomic_load(&vp->in_guest) ? " in guest" : "", atomic_load(&vp->suspend),
+        atomic_load(&vp->pauses), vp->regs.rip, vp->regs.rflags, vp->regs.gpr[RSP],
+        atomic_load(&vp->requests));
     vendor_vp_describe(vp, line, sizeof(line));
     say("    %s\n", line);
     vapic_dump(vp, irr, isr);
@@ -101,13 +117,23 @@ static void dump_vp(const struct vp *vp)
     say("\n");
 }
 
-static void for_each_vp(void (*fn)(const struct vp *vp))
+static void (*each_vp)(const struct vp *vp);
+
+static void for_each_vp_of(struct partition *p)
 {
-    const struct partition *p = parent_partition();
     uint32_t count = atomic_load_explicit(&p->vp_count, memory_order_acquire);
 
     for (uint32_t i = 0; i < count; i++)
-        fn(p->vps[i]);
+        if (p->vps[i])
+            each_vp(p->vps[i]);
+}
+
+/* Dumps are asked for on one LP, one at a time. */
+static void for_each_vp(void (*fn)(const struct vp *vp))
+{
+    each_vp = fn;
+    for_each_vp_of(parent_partition());
+    child_for_each(for_each_vp_of);
 }
 
 static void dump_vps(void)
@@ -125,7 +151,7 @@ static void dump_counters_of(const struct vp *vp)
         [VPC_MMIO] = "mmio",   [VPC_GPA_FAULT] = "fault",
         [VPC_OTHER] = "other", [VPC_INJECTED] = "injected",
         [VPC_EOI] = "eoi",     [VPC_LAZY_EOI] = "lazyeoi",
-        [VPC_KICKS] = "kicks",
+        [VPC_KICKS] = "kicks", [VPC_INTERCEPTS] = "intercepts",
     };
 
     say("VP %lu.%u:", vp->partition->id, vp->index.v);

@@ -52,6 +52,7 @@ static void hypercall_begin(struct hypercall *h, struct vp *vp)
     h->rep = 0;
     h->in_len = 0;
     h->out_len = 0;
+    h->intercepted = false;
 }
 
 static void hypercall_end(struct hypercall *h, uint16_t status)
@@ -185,6 +186,8 @@ enum hypercall_action hypercall_dispatch(struct vp *vp)
     status = hypercall_decode(&h);
     if (status == HV_STATUS_SUCCESS) {
         status = hypercall_invoke(&h);
+        if (h.intercepted)
+            return HYPERCALL_STAY;
         if (status == HV_STATUS_SUCCESS && h.rep < h.rep_count) {
             hypercall_continue(&h);
             return HYPERCALL_STAY;

@@ -17,7 +17,8 @@
 /** What the exit handler does after a hypercall. */
 enum hypercall_action {
     HYPERCALL_DONE, /* result in RAX: move RIP past the instruction */
-    HYPERCALL_STAY, /* a fault is queued, or the guest shall execute it again: leave RIP */
+    /* A fault is queued, the parent has it, or the guest shall execute it again: leave RIP. */
+    HYPERCALL_STAY,
 };
 
 /** A call in progress, as a handler sees it. */
@@ -33,6 +34,7 @@ struct hypercall {
     uint32_t rep;       /* the next one to do; a handler advances it, by one at least */
     uint32_t in_len;    /* valid bytes of `in`: all headers and the whole input list */
     uint32_t out_len;   /* bytes that the output may have */
+    bool intercepted;   /* the parent carries it out: RIP and the result are its business */
     _Alignas(8) uint8_t in[HV_HYPERCALL_PAGE_SIZE]; /* copied once from the guest */
 };
 

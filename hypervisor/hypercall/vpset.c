@@ -11,7 +11,8 @@ void vp_mask_all(const struct partition *p, struct vp_mask *mask)
 
     memset(mask, 0, sizeof(*mask));
     for (uint32_t i = 0; i < count && i < PARTITION_MAX_VPS; i++)
-        mask->words[i / 64] |= BIT64(i % 64);
+        if (p->vps[i])
+            mask->words[i / 64] |= BIT64(i % 64);
 }
 
 /* Leave out what the partition does not have. */

@@ -5,8 +5,11 @@
 #include "hypervisor/intercept/decode.h"
 #include "hypervisor/intercept/emulate.h"
 #include "hypervisor/intercept/intercept.h"
+#include "hypervisor/mm/gpamap.h"
 #include "hypervisor/partition/parent.h"
+#include "hypervisor/partition/port.h"
 #include "hypervisor/vp/walk.h"
+#include "lib/errno.h"
 
 static int vapic_page_read(void *ctx, uint64_t offset, unsigned size, uint64_t *val)
 {
@@ -71,6 +74,43 @@ static void emulate(struct vp *vp, gpa_t at, const struct mmio_ops *ops, void *c
     vendor_vp_skip(vp, insn.length);
 }
 
+struct doorbell {
+    struct partition *partition;
+    gpa_t at;
+};
+
+static int doorbell_read(void *ctx, uint64_t offset, unsigned size, uint64_t *val)
+{
+    return -ENOENT;
+}
+
+static int doorbell_write(void *ctx, uint64_t offset, unsigned size, uint64_t val)
+{
+    const struct doorbell *d = ctx;
+
+    return port_doorbell(d->partition, d->at, size, val) ? 0 : -ENOENT;
+}
+
+/* A child's plain store to a doorbell's address: done, and its parent need not emulate it. */
+static bool child_doorbell(struct vp *vp, gpa_t at)
+{
+    static const struct mmio_ops ops = {doorbell_read, doorbell_write};
+    struct doorbell d = {vp->partition, at};
+    uint8_t bytes[INSN_MAX];
+    struct insn insn;
+    size_t n;
+
+    if (!port_has_doorbells(vp->partition))
+        return false;
+    n = walk_fetch(vp, bytes, sizeof(bytes));
+    if (!n || decode_insn(bytes, n, mode_of(vp), &insn) || insn.op != INSN_MOV || !insn.mem_dst ||
+        emulate_mmio(&vp->regs, &insn, &ops, &d, at.v & (PAGE_SIZE - 1)))
+        return false;
+    vp_count(vp, VPC_MMIO);
+    vendor_vp_skip(vp, insn.length);
+    return true;
+}
+
 void intercept_fault(struct vp *vp, const struct exit *exit)
 {
     gpa_t at = exit->fault.gpa;
@@ -89,10 +129,22 @@ void intercept_fault(struct vp *vp, const struct exit *exit)
             emulate(vp, at, &ioapic_ops, ioapic);
             return;
         }
-        if (at.v >> PAGE_SHIFT == APIC_DEFAULT_BASE >> PAGE_SHIFT) {
+        if (vp->partition->is_root && at.v >> PAGE_SHIFT == APIC_DEFAULT_BASE >> PAGE_SHIFT) {
             emulate(vp, at, &nothing_ops, NULL);
             return;
         }
+    }
+    if (vp->partition->is_child) {
+        hpa_t there;
+
+        /* The parent may have mapped it meanwhile: then it is executed again. An overlay is not
+           the parent's to write. */
+        if (overlay_at(vp->partition, at))
+            vp_inject_exception(vp, VECTOR_GP, 0);
+        else if (gpa_map_lookup(vp->partition->map, at, wanted, &there) &&
+                 !(wanted == ACCESS_WRITE && !exit->fault.table_walk && child_doorbell(vp, at)))
+            child_fault(vp, exit);
+        return;
     }
     if (vp->partition->is_root && !parent_map_device(at, wanted))
         return; /* mapped now: execute it again */

@@ -6,19 +6,13 @@
 #include "hypervisor/debug/log.h"
 #include "hypervisor/hypercall/dispatch.h"
 #include "hypervisor/partition/cpuid.h"
-#include "hypervisor/arch/x86/cpu.h"
 
 void intercept_cpuid(struct vp *vp, const struct exit *exit)
 {
     uint32_t leaf = (uint32_t)vp->regs.gpr[RAX], subleaf = (uint32_t)vp->regs.gpr[RCX];
     uint32_t r[4];
 
-    if (leaf >= 0x40000000U && leaf <= 0x4fffffffU) {
-        hv_cpuid(vp->partition, leaf, r);
-    } else {
-        cpu_cpuid(leaf, subleaf, r);
-        cpuid_filter(vp, leaf, subleaf, r);
-    }
+    vp_cpuid(vp, leaf, subleaf, true, r);
     vp->regs.gpr[RAX] = r[0];
     vp->regs.gpr[RBX] = r[1];
     vp->regs.gpr[RCX] = r[2];
@@ -44,6 +38,22 @@ static void handle_undefined(struct vp *vp, const struct exit *exit)
     vp_inject_exception(vp, VECTOR_UD, 0);
 }
 
+static void handle_forbidden(struct vp *vp, const struct exit *exit)
+{
+    vp_inject_exception(vp, VECTOR_GP, 0);
+}
+
+/*
+ * INVD would throw away what others have written. For the parent, whose devices may bypass the
+ * caches, it writes back; a child has no such device.
+ */
+static void handle_cache(struct vp *vp, const struct exit *exit)
+{
+    if (vp->partition->is_root)
+        __asm__ volatile("wbinvd" : : : "memory");
+    vendor_vp_skip(vp, exit->insn_len);
+}
+
 static void say_state(const struct vp *vp, const char *what)
 {
     char line[200];
@@ -56,10 +66,12 @@ static void say_state(const struct vp *vp, const char *what)
 
 static void handle_shutdown(struct vp *vp, const struct exit *exit)
 {
+    if (vp->partition->is_child) {
+        child_unrecoverable(vp, exit);
+        return;
+    }
     say_state(vp, "triple fault");
-    if (vp->partition->is_root)
-        machine_reset(); /* what the bare machine would do, and what reboot=t asks for */
-    vp_die(vp);
+    machine_reset(); /* what the bare machine would do, and what reboot=t asks for */
 }
 
 static void handle_invalid(struct vp *vp, const struct exit *exit)
@@ -67,7 +79,7 @@ static void handle_invalid(struct vp *vp, const struct exit *exit)
     say_state(vp, "the processor refuses the guest state");
     if (vp->partition->is_root)
         panic("the parent partition cannot go on (exit %lx)", exit->code);
-    vp_die(vp);
+    child_unrecoverable(vp, exit);
 }
 
 static const struct {
@@ -85,6 +97,8 @@ static const struct {
     [EXIT_GPA_FAULT] = {intercept_fault, VPC_GPA_FAULT},
     [EXIT_CR8_WRITE] = {intercept_cr8_write, VPC_OTHER},
     [EXIT_UNDEFINED] = {handle_undefined, VPC_OTHER},
+    [EXIT_FORBIDDEN] = {handle_forbidden, VPC_OTHER},
+    [EXIT_CACHE] = {handle_cache, VPC_OTHER},
     [EXIT_SHUTDOWN] = {handle_shutdown, VPC_OTHER},
     [EXIT_INVALID] = {handle_invalid, VPC_OTHER},
 };

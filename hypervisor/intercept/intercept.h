@@ -15,4 +15,12 @@ void intercept_io(struct vp *vp, const struct exit *exit);
 void intercept_cr8_write(struct vp *vp, const struct exit *exit);
 void intercept_fault(struct vp *vp, const struct exit *exit);
 
+/* A child's exits that its parent handles: child.c. */
+void child_io(struct vp *vp, const struct exit *exit);
+void child_fault(struct vp *vp, const struct exit *exit);
+void child_unrecoverable(struct vp *vp, const struct exit *exit);
+
+/** A child's hypercall that its parent carries out; RIP stays at the instruction. */
+void child_hypercall(struct vp *vp);
+
 #endif

@@ -4,13 +4,18 @@
 #include "hypervisor/intercept/intercept.h"
 
 /*
- * Only ports that the hypervisor keeps for itself exit: they look like an
- * empty bus. INS and OUTS on them have no honest use.
+ * Every port of a child is its parent's to answer. Of the parent's own, only ports that the
+ * hypervisor keeps for itself exit: they look like an empty bus. INS and OUTS on them have no
+ * honest use.
  */
 void intercept_io(struct vp *vp, const struct exit *exit)
 {
     static const uint64_t ones[] = {[1] = 0xff, [2] = 0xffff, [4] = 0xffffffff};
 
+    if (vp->partition->is_child) {
+        child_io(vp, exit);
+        return;
+    }
     if (exit->io.string) {
         log_once(LOG_WARN, "string I/O on the hypervisor's port %x refused", exit->io.port);
         vp_inject_exception(vp, VECTOR_GP, 0);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "abi/tlfs/management.h"
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/debug/log.h"
@@ -109,34 +110,122 @@ static int ignore_write(struct vp *vp, uint32_t msr, uint64_t v)
     return 0;
 }
 
-/* MSRs that exit and have a meaning; all others raise #GP. NULL raises it too. */
-static const struct {
+static int read_zero(struct vp *vp, uint32_t msr, uint64_t *v)
+{
+    *v = 0;
+    return 0;
+}
+
+/* Where a child's MTRR is kept, or NULL. */
+static uint64_t *child_mtrr(struct vp *vp, uint32_t msr)
+{
+    struct vp_mtrrs *m = &vp->mtrrs;
+
+    if (msr >= MSR_MTRR_FIRST && msr <= MSR_MTRR_LAST)
+        return (msr & 1 ? m->mask : m->base) + (msr - MSR_MTRR_FIRST) / 2;
+    if (msr == MSR_MTRR_FIX64K)
+        return &m->fixed[0];
+    if (msr == MSR_MTRR_FIX16KA || msr == MSR_MTRR_FIX16KB)
+        return &m->fixed[1 + msr - MSR_MTRR_FIX16KA];
+    if (msr >= MSR_MTRR_FIX4K && msr < MSR_MTRR_FIX4K + 8)
+        return &m->fixed[3 + msr - MSR_MTRR_FIX4K];
+    return msr == MSR_MTRR_DEFTYPE ? &m->def_type : NULL;
+}
+
+static int child_mtrr_read(struct vp *vp, uint32_t msr, uint64_t *v)
+{
+    const uint64_t *at = child_mtrr(vp, msr);
+
+    if (at)
+        *v = *at;
+    return at ? 0 : -EPERM;
+}
+
+static int child_mtrr_write(struct vp *vp, uint32_t msr, uint64_t v)
+{
+    uint64_t *at = child_mtrr(vp, msr);
+
+    if (!at || (msr == MSR_MTRR_DEFTYPE && (v & ~VP_MTRR_DEFTYPE_VALID)))
+        return -EPERM;
+    *at = v;
+    return 0;
+}
+
+static int mtrr_cap_read(struct vp *vp, uint32_t msr, uint64_t *v)
+{
+    *v = VP_MTRR_CAP;
+    return 0;
+}
+
+struct msr_row {
     uint32_t first, last;
     int (*read)(struct vp *vp, uint32_t msr, uint64_t *v);
     int (*write)(struct vp *vp, uint32_t msr, uint64_t v);
-} msrs[] = {
+};
+
+/* MSRs that exit and mean the same to every partition. NULL raises #GP. */
+static const struct msr_row common_msrs[] = {
     {MSR_HV_FIRST, MSR_HV_LAST, synthetic_msr_read, synthetic_msr_write},
     {MSR_X2APIC_FIRST, MSR_X2APIC_LAST, vapic_msr_read, vapic_msr_write},
     {MSR_TSC, MSR_TSC, tsc_read, tsc_write},
     {MSR_APIC_BASE, MSR_APIC_BASE, apic_base_read, apic_base_write},
     {MSR_TSC_ADJUST, MSR_TSC_ADJUST, tsc_adjust_read, tsc_adjust_write},
-    {MSR_MTRR_FIRST, MSR_MTRR_FIX4K + 7, native_read, mtrr_write},
     {MSR_PAT, MSR_PAT, pat_read, pat_write},
-    {MSR_MTRR_DEFTYPE, MSR_MTRR_DEFTYPE, native_read, mtrr_write},
     {MSR_EFER, MSR_EFER, efer_read, efer_write},
     {MSR_VM_CR, MSR_VM_CR, vm_cr_read, ignore_write},
 };
 
+/* The parent's: all others that exit raise #GP. */
+static const struct msr_row parent_msrs[] = {
+    {MSR_MTRR_FIRST, MSR_MTRR_FIX4K + 7, native_read, mtrr_write},
+    {MSR_MTRR_DEFTYPE, MSR_MTRR_DEFTYPE, native_read, mtrr_write},
+};
+
+/* A child's: registers that its kernel finds on every processor, without their effects. */
+static const struct msr_row child_msrs[] = {
+    {MSR_MICROCODE, MSR_MICROCODE, read_zero, ignore_write},
+    {MSR_MTRR_CAP, MSR_MTRR_CAP, mtrr_cap_read, NULL},
+    {MSR_MCG_CAP, MSR_MCG_STATUS, read_zero, ignore_write},
+    {MSR_MISC_ENABLE, MSR_MISC_ENABLE, read_zero, ignore_write},
+    {MSR_MTRR_FIRST, MSR_MTRR_FIX4K + 7, child_mtrr_read, child_mtrr_write},
+    {MSR_MTRR_DEFTYPE, MSR_MTRR_DEFTYPE, child_mtrr_read, child_mtrr_write},
+    {MSR_SYSCFG, MSR_SYSCFG, read_zero, ignore_write},
+    {MSR_HWCR, MSR_HWCR, read_zero, ignore_write},
+    {MSR_DE_CFG, MSR_DE_CFG, read_zero, ignore_write},
+};
+
+static const struct msr_row *find(const struct msr_row *rows, size_t count, uint32_t msr)
+{
+    for (size_t i = 0; i < count; i++)
+        if (msr >= rows[i].first && msr <= rows[i].last)
+            return &rows[i];
+    return NULL;
+}
+
+/* What the partition's parent wants of registers that do not exist. */
+static int access_unknown(struct vp *vp, bool write, uint64_t *v)
+{
+    if (vp->partition->properties.unimplemented_msr_action !=
+        HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO)
+        return -EPERM;
+    if (!write)
+        *v = 0;
+    return 0;
+}
+
 static int access(struct vp *vp, uint32_t msr, bool write, uint64_t *v)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(msrs); i++) {
-        if (msr < msrs[i].first || msr > msrs[i].last)
-            continue;
-        if (write)
-            return msrs[i].write ? msrs[i].write(vp, msr, *v) : -EPERM;
-        return msrs[i].read ? msrs[i].read(vp, msr, v) : -EPERM;
-    }
-    return -EPERM;
+    const struct msr_row *row = find(common_msrs, ARRAY_SIZE(common_msrs), msr);
+
+    if (!row && vp->partition->is_root)
+        row = find(parent_msrs, ARRAY_SIZE(parent_msrs), msr);
+    else if (!row)
+        row = find(child_msrs, ARRAY_SIZE(child_msrs), msr);
+    if (!row)
+        return access_unknown(vp, write, v);
+    if (write)
+        return row->write ? row->write(vp, msr, *v) : -EPERM;
+    return row->read ? row->read(vp, msr, v) : -EPERM;
 }
 
 void intercept_msr(struct vp *vp, const struct exit *exit)

@@ -101,6 +101,44 @@ void gpa_map_reclaim(struct gpa_map *map, uint64_t flushed)
     spin_unlock(&map->lock);
 }
 
+bool gpa_map_is_large(struct gpa_map *map, gpa_t at)
+{
+    struct pagetable_leaf leaf;
+    int err;
+
+    spin_lock(&map->lock);
+    err = pagetable_query(&map->pt, at.v, &leaf);
+    spin_unlock(&map->lock);
+    return !err && leaf.size != PAGE_SIZE_4K;
+}
+
+static uint64_t state_flags(unsigned state)
+{
+    return (state & GPA_ACCESSED ? PTE_A : 0) | (state & GPA_DIRTY ? PTE_D : 0);
+}
+
+int gpa_map_track(struct gpa_map *map, gpa_t at, unsigned clear, unsigned set, unsigned *state)
+{
+    uint64_t was;
+    int err;
+
+    spin_lock(&map->lock);
+    err = pagetable_mark(&map->pt, at.v, state_flags(clear), state_flags(set), &was);
+    spin_unlock(&map->lock);
+    if (err < 0)
+        return -EFAULT;
+    *state = (was & PTE_A ? (unsigned)GPA_ACCESSED : 0) | (was & PTE_D ? (unsigned)GPA_DIRTY : 0);
+    return 0;
+}
+
+void gpa_map_for_each(struct gpa_map *map,
+                      void (*fn)(void *ctx, uint64_t at, hpa_t to, uint64_t len), void *ctx)
+{
+    spin_lock(&map->lock);
+    pagetable_for_each(&map->pt, fn, ctx);
+    spin_unlock(&map->lock);
+}
+
 uint64_t gpa_map_bytes(struct gpa_map *map)
 {
     uint64_t bytes = 0;

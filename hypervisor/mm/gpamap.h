@@ -63,6 +63,23 @@ uint64_t gpa_map_generation(const struct gpa_map *map);
  */
 void gpa_map_reclaim(struct gpa_map *map, uint64_t flushed);
 
+/** Is this page part of a leaf larger than itself? */
+bool gpa_map_is_large(struct gpa_map *map, gpa_t at);
+
+/** What has happened to a page: bits of gpa_map_track(). */
+enum gpa_state { GPA_ACCESSED = 1, GPA_DIRTY = 2 };
+
+/**
+ * Which of the two have happened to the page since they were cleared, in *state; then clear some
+ * and set some. A large leaf has them in common. 0 or -EFAULT. After clearing, every LP that runs
+ * the partition must flush. They are set from the start, until somebody clears them.
+ */
+int gpa_map_track(struct gpa_map *map, gpa_t at, unsigned clear, unsigned set, unsigned *state);
+
+/** Calls `fn` for each leaf, in ascending order, with the lock held. */
+void gpa_map_for_each(struct gpa_map *map,
+                      void (*fn)(void *ctx, uint64_t at, hpa_t to, uint64_t len), void *ctx);
+
 /** Bytes mapped now. */
 uint64_t gpa_map_bytes(struct gpa_map *map);
 

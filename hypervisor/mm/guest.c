@@ -74,5 +74,12 @@ void *guest_page(struct partition *p, gpa_t addr, enum access access)
         return NULL;
     if (!memory_is_ram(hpa(at.v & PAGE_MASK)))
         return NULL;
+    /* No processor marks what is written through the address that is returned here. */
+    if (p->is_child && (access & ACCESS_WRITE) && p->properties.page_access_tracking) {
+        unsigned state;
+
+        gpa_map_track(p->map, gpa(addr.v & PAGE_MASK), 0, (unsigned)GPA_ACCESSED | GPA_DIRTY,
+                      &state);
+    }
     return hpa_to_virt(at);
 }

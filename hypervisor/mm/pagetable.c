@@ -354,28 +354,81 @@ int pagetable_protect(struct pagetable *pt, uint64_t va, uint64_t len, uint64_t 
     return change_run(&c, va, len);
 }
 
-int pagetable_query(const struct pagetable *pt, uint64_t va, struct pagetable_leaf *out)
+/* The entry that ends the walk to `va`, a leaf or nothing, and its level. */
+static int walk(const struct pagetable *pt, uint64_t *va, uint64_t **at, unsigned *level)
 {
-    const uint64_t *table = table_at(pt->root);
-    uint64_t offset = va & ~PAGE_MASK;
-    unsigned level = TOP_LEVEL;
-    uint64_t entry;
-    int err = range_check(pt, va - offset, PAGE_SIZE, &va);
+    uint64_t *table = table_at(pt->root);
+    int err = range_check(pt, *va & PAGE_MASK, PAGE_SIZE, va);
 
     if (err < 0)
         return err;
-    for (;; level--) {
-        entry = entry_read(&table[slot_index(va, level)]);
-        if (!is_table(entry, level))
-            break;
-        table = table_of(entry);
+    for (*level = TOP_LEVEL;; (*level)--) {
+        *at = &table[slot_index(*va, *level)];
+        if (!is_table(entry_read(*at), *level))
+            return 0;
+        table = table_of(entry_read(*at));
     }
+}
+
+int pagetable_mark(struct pagetable *pt, uint64_t va, uint64_t clear, uint64_t set, uint64_t *was)
+{
+    unsigned level;
+    uint64_t *at, entry;
+    int err = walk(pt, &va, &at, &level);
+
+    if (err < 0)
+        return err;
+    entry = entry_read(at);
+    if (!(entry & PTE_P))
+        return -ENOENT;
+    /* Processors set the bits at any time: change no others, and lose none. */
+    *was = __atomic_fetch_and(at, ~(clear & (PTE_A | PTE_D)), __ATOMIC_ACQ_REL);
+    __atomic_fetch_or(at, set & (PTE_A | PTE_D), __ATOMIC_ACQ_REL);
+    return 0;
+}
+
+int pagetable_query(const struct pagetable *pt, uint64_t va, struct pagetable_leaf *out)
+{
+    uint64_t offset = va & ~PAGE_MASK;
+    unsigned level;
+    uint64_t *at, entry;
+    int err = walk(pt, &va, &at, &level);
+
+    if (err < 0)
+        return err;
+    entry = entry_read(at);
     if (!(entry & PTE_P))
         return -ENOENT;
     out->pa = hpa((entry & PTE_ADDR) + (va & (slot_bytes(level) - 1)) + offset);
     out->flags = entry & PTE_LEAF_FLAGS;
     out->size = (enum page_size)level;
     return 0;
+}
+
+struct visit {
+    void (*fn)(void *ctx, uint64_t va, hpa_t pa, uint64_t len);
+    void *ctx;
+};
+
+/* Recursion is as deep as there are levels. */
+static void visit_table(const uint64_t *table, unsigned level, uint64_t va, const struct visit *v)
+{
+    for (unsigned i = 0; i < ENTRIES; i++, va += slot_bytes(level)) {
+        uint64_t entry = entry_read(&table[i]);
+
+        if (is_table(entry, level))
+            visit_table(table_of(entry), level - 1, va, v);
+        else if (is_leaf(entry, level))
+            v->fn(v->ctx, va, hpa(entry & PTE_ADDR & ~(slot_bytes(level) - 1)), slot_bytes(level));
+    }
+}
+
+void pagetable_for_each(const struct pagetable *pt,
+                        void (*fn)(void *ctx, uint64_t va, hpa_t pa, uint64_t len), void *ctx)
+{
+    const struct visit v = {fn, ctx};
+
+    visit_table(table_at(pt->root), TOP_LEVEL, 0, &v);
 }
 
 void pagetable_reclaim(struct pagetable *pt)

@@ -96,6 +96,17 @@ int pagetable_protect(struct pagetable *pt, uint64_t va, uint64_t len, uint64_t 
 /** Translate. Returns 0, -ENOENT if nothing is mapped there, -EINVAL for an impossible address. */
 int pagetable_query(const struct pagetable *pt, uint64_t va, struct pagetable_leaf *out);
 
+/**
+ * Clear and set accessed and dirty bits (PTE_A, PTE_D) of the leaf that maps va, whatever its size;
+ * *was are all its bits before. Errors as for pagetable_query(). Cleared bits are set again by
+ * processors only after they have flushed.
+ */
+int pagetable_mark(struct pagetable *pt, uint64_t va, uint64_t clear, uint64_t set, uint64_t *was);
+
+/** Calls `fn` for each leaf in ascending order of addresses. Nested tables only. */
+void pagetable_for_each(const struct pagetable *pt,
+                        void (*fn)(void *ctx, uint64_t va, hpa_t pa, uint64_t len), void *ctx);
+
 /** Free retired tables: only after all processors have flushed since the last change. */
 void pagetable_reclaim(struct pagetable *pt);
 

@@ -2,8 +2,12 @@
 #include "hypervisor/partition/cpuid.h"
 #include "abi/tlfs/cpuid.h"
 #include "abi/tlfs/msr.h"
+#include "abi/tlfs/management.h"
 #include "hypervisor/arch/x86/apicreg.h"
+#include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/partition/cpuid_child.h"
+#include "hypervisor/partition/cpuid_result.h"
 #include "hypervisor/partition/partition.h"
 #include "hypervisor/partition/privileges.h"
 #include "hypervisor/vp/vp.h"
@@ -43,26 +47,37 @@
 
 #define CR4_PKE BIT64(22)
 
-static uint32_t cpuid_features_edx(uint64_t privileges)
+/* Does the partition have this synthetic feature? The parent chooses them for children only. */
+static bool has(const struct partition *p, uint64_t feature)
+{
+    return !p->is_child || (p->properties.synthetic_features & feature) == feature;
+}
+
+static uint32_t cpuid_features_edx(const struct partition *p, uint64_t privileges)
 {
     uint32_t edx = HV_FEATURE_GUEST_CRASH_MSR_AVAILABLE;
 
     if (privileges & HV_ACCESS_FREQUENCY_MSRS)
         edx |= HV_FEATURE_FREQUENCY_MSRS_AVAILABLE;
-    if (privileges & HV_MSR_SYNTIMER_AVAILABLE)
+    if ((privileges & HV_MSR_SYNTIMER_AVAILABLE) && has(p, HV_SYNTH_DIRECT_SYNTHETIC_TIMERS))
         edx |= HV_STIMER_DIRECT_MODE_AVAILABLE;
     if (privileges & HV_MSR_GUEST_IDLE_AVAILABLE)
         edx |= HV_X64_GUEST_IDLE_STATE_AVAILABLE;
     return edx;
 }
 
-static uint32_t cpuid_hints_eax(uint64_t privileges)
+static uint32_t cpuid_hints_eax(const struct partition *p, uint64_t privileges)
 {
     uint32_t eax = HV_X64_RELAXED_TIMING_RECOMMENDED;
 
-    if (privileges & HV_MSR_HYPERCALL_AVAILABLE)
-        eax |= HV_X64_REMOTE_TLB_FLUSH_RECOMMENDED | HV_X64_CLUSTER_IPI_RECOMMENDED |
-               HV_X64_EX_PROCESSOR_MASKS_RECOMMENDED;
+    if (privileges & HV_MSR_HYPERCALL_AVAILABLE) {
+        if (has(p, HV_SYNTH_TB_FLUSH_HYPERCALLS))
+            eax |= HV_X64_REMOTE_TLB_FLUSH_RECOMMENDED;
+        if (has(p, HV_SYNTH_SYNTHETIC_CLUSTER_IPI))
+            eax |= HV_X64_CLUSTER_IPI_RECOMMENDED;
+        if (has(p, HV_SYNTH_EXTENDED_PROCESSOR_MASKS))
+            eax |= HV_X64_EX_PROCESSOR_MASKS_RECOMMENDED;
+    }
     if (privileges & HV_MSR_APIC_ACCESS_AVAILABLE)
         eax |= HV_X64_APIC_ACCESS_RECOMMENDED;
     if (privileges & HV_MSR_SYNIC_AVAILABLE)
@@ -75,6 +90,8 @@ void hv_cpuid(const struct partition *p, uint32_t leaf, uint32_t out[4])
     uint64_t shown = p->privileges & ~PRIVILEGES_HIDDEN_STOCK;
 
     memset(out, 0, 4 * sizeof(out[0]));
+    if (!has(p, HV_SYNTH_HYPERVISOR_PRESENT | HV_SYNTH_HV1))
+        return;
     switch (leaf) {
     case HYPERV_CPUID_VENDOR_AND_MAX_FUNCTIONS:
         out[CPUID_EAX] = HYPERV_CPUID_HARDWARE_FEATURES;
@@ -92,10 +109,10 @@ void hv_cpuid(const struct partition *p, uint32_t leaf, uint32_t out[4])
     case HYPERV_CPUID_FEATURES:
         out[CPUID_EAX] = (uint32_t)shown;
         out[CPUID_EBX] = (uint32_t)(shown >> 32);
-        out[CPUID_EDX] = cpuid_features_edx(shown);
+        out[CPUID_EDX] = cpuid_features_edx(p, shown);
         break;
     case HYPERV_CPUID_ENLIGHTMENT_INFO:
-        out[CPUID_EAX] = cpuid_hints_eax(shown);
+        out[CPUID_EAX] = cpuid_hints_eax(p, shown);
         out[CPUID_EBX] = HV_SPIN_NOTIFY_NEVER;
         break;
     case HYPERV_CPUID_IMPLEMENT_LIMITS:
@@ -222,4 +239,37 @@ void cpuid_filter(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t
     default:
         break;
     }
+    if (vp->partition->is_child)
+        cpuid_filter_child(vp, leaf, subleaf, regs);
+}
+
+/* What a parent registers is constant; these bits follow the VP's registers all the same. */
+static void cpuid_mirror(uint32_t leaf, uint32_t subleaf, const uint32_t before[4],
+                         uint32_t regs[4])
+{
+    if (leaf == 1)
+        regs[CPUID_ECX] =
+            bit_put(regs[CPUID_ECX], L1_ECX_OSXSAVE, before[CPUID_ECX] & L1_ECX_OSXSAVE);
+    else if (leaf == 7 && subleaf == 0)
+        regs[CPUID_ECX] = bit_put(regs[CPUID_ECX], L7_ECX_OSPKE, before[CPUID_ECX] & L7_ECX_OSPKE);
+    else if (leaf == 0xD && subleaf <= 1)
+        regs[CPUID_EBX] = before[CPUID_EBX]; /* size of what XCR0 and XSS enable */
+}
+
+void vp_cpuid(const struct vp *vp, uint32_t leaf, uint32_t subleaf, bool registered,
+              uint32_t regs[4])
+{
+    uint32_t before[4];
+
+    if (leaf >= 0x40000000U && leaf <= 0x4fffffffU) {
+        hv_cpuid(vp->partition, leaf, regs);
+    } else {
+        cpu_cpuid(leaf, subleaf, regs);
+        cpuid_filter(vp, leaf, subleaf, regs);
+    }
+    if (!registered || !__atomic_load_n(&vp->partition->cpuid_results, __ATOMIC_ACQUIRE))
+        return;
+    memcpy(before, regs, sizeof(before));
+    cpuid_results_apply(vp, leaf, subleaf, regs);
+    cpuid_mirror(leaf, subleaf, before, regs);
 }

@@ -3,7 +3,6 @@
 
 #include "hypervisor/debug/log.h"
 #include "hypervisor/mm/direct.h"
-#include "hypervisor/mm/frame.h"
 #include "hypervisor/mm/gpamap.h"
 #include "hypervisor/vp/vp.h"
 #include "lib/errno.h"
@@ -34,7 +33,7 @@ int overlay_show(struct partition *p, struct overlay *o, gpa_t at, const void *b
     if (gpa_map_lookup(p->map, at, GUEST_ACCESS, &o->below) || !memory_is_ram(o->below))
         return -EFAULT;
     if (!o->frame.v) {
-        rc = frame_alloc(1, 1, &o->frame);
+        rc = partition_alloc(p, 1, &o->frame);
         if (rc)
             return rc;
     }
@@ -46,6 +45,20 @@ int overlay_show(struct partition *p, struct overlay *o, gpa_t at, const void *b
     o->at = at;
     o->shown = true;
     return 0;
+}
+
+bool overlay_at(const struct partition *p, gpa_t at)
+{
+    const struct overlay *o = &p->hypercall_page;
+
+    return o->shown && o->at.v == (at.v & PAGE_MASK);
+}
+
+void overlay_free(struct partition *p, struct overlay *o)
+{
+    if (o->frame.v)
+        partition_free(p, o->frame, 1);
+    o->frame = hpa(0);
 }
 
 void overlay_hide(struct partition *p, struct overlay *o)

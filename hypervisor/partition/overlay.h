@@ -25,6 +25,12 @@ struct overlay {
  */
 int overlay_show(struct partition *p, struct overlay *o, gpa_t at, const void *bytes, size_t len);
 
+/** Free the frame of an overlay that is hidden and will not be shown again. */
+void overlay_free(struct partition *p, struct overlay *o);
+
+/** Does the partition see an overlay in the page of this address, just now? */
+bool overlay_at(const struct partition *p, gpa_t at);
+
 /** Give the guest its page back; harmless when hidden. The partition's lock is held. */
 void overlay_hide(struct partition *p, struct overlay *o);
 

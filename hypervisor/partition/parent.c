@@ -12,6 +12,7 @@
 #include "hypervisor/debug/log.h"
 #include "hypervisor/mm/frame.h"
 #include "hypervisor/mm/gpamap.h"
+#include "hypervisor/mm/pageinfo.h"
 #include "hypervisor/partition/privileges.h"
 #include "hypervisor/sched/clock.h"
 #include "lib/errno.h"
@@ -58,7 +59,7 @@ bool memory_is_hypervisor(hpa_t page)
     uint64_t start = (uint64_t)(uintptr_t)image_start & 0x7fffffff;
     uint64_t end = (uint64_t)(uintptr_t)image_end & 0x7fffffff;
 
-    return frame_owns(page) || (page.v >= start && page.v < end);
+    return frame_owns(page) || pageinfo_deposited(page) || (page.v >= start && page.v < end);
 }
 
 /* Pages that must fault: the APICs, and what is the hypervisor's. */
@@ -192,6 +193,8 @@ static void choose_home_of_vp0(const struct cmdline *opts)
     bool off = opts->lp0 == LP0_OFF || (opts->lp0 == LP0_AUTO && vendor_is_tcg());
 
     off = off && lp_count > 1;
+    for (uint32_t i = 0; i < lp_count; i++)
+        lps[i]->runs_vps = i || !off;
     home_of_vp0 = lps[off ? 1 : 0];
     if (!off)
         return;
@@ -216,7 +219,11 @@ int parent_create(const struct cmdline *opts, const struct acpi_info *acpi,
     parent.map = &parent_map;
     parent.ref_base = clock_ref_from_tsc(clock_tsc());
     parent.eoi_hook = parent_eoi;
-    rc = add_ioapics(acpi);
+    atomic_store_explicit(&parent.state, PARTITION_ACTIVE, memory_order_relaxed);
+    pool_init(&parent.pool);
+    rc = pageinfo_init(&parent_ram);
+    if (!rc)
+        rc = add_ioapics(acpi);
     if (!rc)
         rc = map_memory(leaves[opts->npt]);
     if (rc)
@@ -237,9 +244,7 @@ int parent_create(const struct cmdline *opts, const struct acpi_info *acpi,
 
 int parent_start(const struct linux_plan *plan)
 {
-    /* No boost over a sibling: woken ones would wait for what they have just displaced. */
-    const struct sched_params params = {PARENT_WEIGHT, PARENT_RESERVE, 0, true,
-                                        .boost_on_wake = home_of_vp0 == lps[0]};
+    const struct sched_params params = {PARENT_WEIGHT, PARENT_RESERVE, 0, true, true};
     struct vp *boot = parent.vps[0];
 
     vapic_bios_state(boot);

@@ -13,8 +13,11 @@
 #include "lib/bits.h"
 #include "lib/errno.h"
 
-/* TLFS "Reference TSC Page": 0 would mean "do not use", so a valid page has another number. */
-#define REFERENCE_TSC_SEQUENCE 1U
+/*
+ * TLFS "Reference TSC Page": 0 means "do not use", so a valid page has another number; it changes
+ * with every change of the time.
+ */
+#define REFERENCE_TSC_SEQUENCE(steps) ((uint32_t)(steps) % UINT32_MAX + 1)
 
 /* A partition's register is written under its lock; readers on hot paths take none. */
 static uint64_t msr_load(const uint64_t *field)
@@ -142,12 +145,30 @@ static int reference_tsc_fill(struct vp *vp, gpa_t page)
     uint64_t scaled = (uint64_t)(((unsigned __int128)guest_tsc * scale) >> 64);
     uint64_t now = clock_ref_from_tsc(tsc) - p->ref_base;
     struct hv_reference_tsc_page body = {
-        .tsc_sequence = REFERENCE_TSC_SEQUENCE,
+        .tsc_sequence = HV_REFERENCE_TSC_SEQUENCE_INVALID,
         .tsc_scale = scale,
         .tsc_offset = (int64_t)(now - scaled),
     };
+    int err = guest_write(p, page, &body.tsc_sequence, sizeof(body.tsc_sequence));
 
-    return guest_write(p, page, &body, sizeof(body));
+    /* Until the number is there again a guest that looks finds the page invalid. */
+    if (!err)
+        err = guest_write(p, gpa(page.v + offsetof(struct hv_reference_tsc_page, tsc_scale)),
+                          &body.tsc_scale, sizeof(body.tsc_scale) + sizeof(body.tsc_offset));
+    if (err || p->properties.time_frozen)
+        return err; /* while time stands still the guest reads it from the MSR */
+    body.tsc_sequence = REFERENCE_TSC_SEQUENCE(p->properties.time_steps);
+    return guest_write(p, page, &body.tsc_sequence, sizeof(body.tsc_sequence));
+}
+
+void reference_tsc_update(struct vp *vp)
+{
+    struct partition *p = vp->partition;
+    uint64_t msr = msr_load(&p->reference_tsc_msr);
+
+    if ((msr & HV_X64_MSR_TSC_REFERENCE_ENABLE) &&
+        reference_tsc_fill(vp, gpa(msr & HV_X64_MSR_TSC_REFERENCE_ADDRESS_MASK)))
+        msr_store(&p->reference_tsc_msr, msr & ~HV_X64_MSR_TSC_REFERENCE_ENABLE);
 }
 
 static int reference_tsc_write(struct vp *vp, uint32_t msr, uint64_t val)
@@ -315,6 +336,8 @@ static const struct synthetic_msr synthetic_msrs[] = {
     {HV_X64_MSR_VP_ASSIST_PAGE, HV_X64_MSR_VP_ASSIST_PAGE, HV_MSR_APIC_ACCESS_AVAILABLE,
      assist_page_read, assist_page_write},
     {HV_X64_MSR_SCONTROL, HV_X64_MSR_EOM, HV_MSR_SYNIC_AVAILABLE,
+     synic_msr_read, synic_msr_write},
+    {HV_X64_MSR_SIRBP, HV_X64_MSR_SIRBP, HV_CREATE_PORT,
      synic_msr_read, synic_msr_write},
     {HV_X64_MSR_SINT0, HV_X64_MSR_SINT15, HV_MSR_SYNIC_AVAILABLE,
      synic_msr_read, synic_msr_write},

@@ -18,4 +18,10 @@ struct vp;
 int synthetic_msr_read(struct vp *vp, uint32_t msr, uint64_t *val);
 int synthetic_msr_write(struct vp *vp, uint32_t msr, uint64_t val);
 
+/**
+ * The partition's reference time has changed: write its TSC page anew, if it has one. `vp` is one
+ * of its VPs and paused; the partition's lock is held.
+ */
+void reference_tsc_update(struct vp *vp);
+
 #endif

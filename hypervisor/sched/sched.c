@@ -82,17 +82,24 @@ static bool entity_behind(const struct sched_lp *lp, const struct sched_entity *
     return e->reserve_quota && e->period_run + worth <= e->reserve_quota;
 }
 
+/* Does its wake still put it before others? */
+static bool entity_hurries(const struct sched_lp *lp, const struct sched_entity *e)
+{
+    uint64_t ahead = entity_vtime(e, lp->config->slice);
+
+    return e->boosted && vtime_diff(e->vtime, lp->vtime) <= (int64_t)ahead;
+}
+
 /* Standing of a runnable entity; within one standing virtual time decides. */
 static unsigned entity_rank(const struct sched_lp *lp, const struct sched_entity *e)
 {
-    uint64_t ahead = entity_vtime(e, lp->config->slice);
     unsigned rank = 1;
 
     if (e->yielded)
         return 0;
     if (entity_behind(lp, e))
         rank += 2;
-    if (e->boosted && vtime_diff(e->vtime, lp->vtime) <= (int64_t)ahead)
+    if (entity_hurries(lp, e))
         rank += 1;
     return rank;
 }
@@ -103,6 +110,11 @@ static bool entity_preempts(const struct sched_lp *lp, const struct sched_entity
 {
     unsigned rank = entity_rank(lp, e), other = entity_rank(lp, incumbent);
 
+    /* Not over its own kind: what it wakes for may be waiting for just that one. */
+    if (incumbent->params.boost_on_wake && rank > 1) {
+        rank -= entity_hurries(lp, e);
+        other -= other > 1 && entity_hurries(lp, incumbent);
+    }
     if (rank != other)
         return rank > other;
     return vtime_diff(incumbent->vtime, e->vtime) > (int64_t)entity_vtime(e, lp->config->slice / 2);
@@ -399,6 +411,19 @@ int sched_attach(struct sched_entity *e, struct sched_lp *lp, uint64_t now)
     return ret;
 }
 
+void sched_unload(struct sched_entity *e)
+{
+    struct sched_lp *lp = entity_lock_lp(e);
+
+    if (!lp)
+        return;
+    if (e != lp->current && e == lp->last)
+        lp->last = NULL;
+    if (e == lp->saving)
+        lp->saving = NULL;
+    spin_unlock(&lp->lock);
+}
+
 int sched_detach(struct sched_entity *e, uint64_t now)
 {
     struct sched_lp *lp = entity_lock_lp(e);
@@ -689,6 +714,38 @@ static void entity_move(struct sched_entity *e, struct sched_lp *from, struct sc
     list_append(&to->queue, &e->link);
     atomic_fetch_add_explicit(&to->waiting, 1, memory_order_relaxed);
     atomic_store_explicit(&e->lp, to, memory_order_release);
+}
+
+void sched_move(struct sched_entity *e, struct sched_lp *to, uint64_t now)
+{
+    struct sched_lp *from = sched_entity_lp(e);
+    struct sched_lp *first, *second;
+
+    if (!from || from == to)
+        return;
+    first = from->index < to->index ? from : to;
+    second = first == from ? to : from;
+    spin_lock(&first->lock);
+    spin_lock(&second->lock);
+    lp_charge(from, lp_advance(from, now));
+    lp_charge(to, lp_advance(to, now));
+    if (sched_entity_lp(e) == from && e != from->current && e != from->last && e != from->saving &&
+        to->reserve_sum + e->params.reserve <= SCHED_FRACTION_ONE) {
+        if (e->state == SCHED_QUEUED) {
+            entity_refresh(from, e);
+            if (!e->throttled)
+                entity_move(e, from, to);
+        } else {
+            if (from->resume == e)
+                from->resume = NULL;
+            from->reserve_sum -= e->params.reserve;
+            to->reserve_sum += e->params.reserve;
+            e->period = to->period;
+            atomic_store_explicit(&e->lp, to, memory_order_release);
+        }
+    }
+    spin_unlock(&second->lock);
+    spin_unlock(&first->lock);
 }
 
 bool sched_steal(struct sched_lp *idle, struct sched_lp *busy, uint64_t now)

@@ -42,7 +42,8 @@ struct sched_params {
     uint32_t reserve;   /* 0..0x10000, of one LP */
     uint32_t cap;       /* 0 or 0x10000: none; else a fraction of one LP, at least the reserve */
     bool pinned;        /* never stolen by another LP */
-    bool boost_on_wake; /* a wake puts it before others of equal standing: parent VPs */
+    bool boost_on_wake; /* a wake puts it before others of equal standing: parent VPs, but not over
+                           each other, since VPs of one kernel wait for one another */
 };
 
 enum sched_state {
@@ -141,6 +142,18 @@ int sched_attach(struct sched_entity *e, struct sched_lp *lp, uint64_t now);
  * the owner has to keep away itself.
  */
 int sched_detach(struct sched_entity *e, uint64_t now);
+
+/**
+ * A displaced entity's registers are known to be on its LP no more, before that LP's next
+ * sched_pick() would say so: it may be detached or stolen. Not while it runs.
+ */
+void sched_unload(struct sched_entity *e);
+
+/**
+ * Give an entity that does not run another home. It stays where it is if it runs after all, if its
+ * registers are still on the old LP, or if the new one cannot grant its reserve.
+ */
+void sched_move(struct sched_entity *e, struct sched_lp *to, uint64_t now);
 
 /**
  * Change weight, reserve, cap and traits. Errors as sched_entity_init() and

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "abi/tlfs/msr.h"
+#include "abi/tlfs/register.h"
 #include "hypervisor/sched/clock.h"
 #include "hypervisor/vp/vp.h"
 #include "lib/errno.h"
@@ -36,6 +37,11 @@ static void stimer_arm(struct vp *vp, struct stimer *t, uint64_t now)
     uint64_t deadline = clock_tsc_from_ref(vp->partition->ref_base + now + ahead);
     uint64_t tsc = clock_tsc();
 
+    /* While the partition's time stands still nothing becomes due: see stimers_time_changed(). */
+    if (__atomic_load_n(&vp->partition->properties.time_frozen, __ATOMIC_ACQUIRE)) {
+        timer_cancel(&t->timer);
+        return;
+    }
     /* Conversion rounds: an expiry one unit ahead can come out as already past. */
     if (deadline <= tsc)
         deadline = tsc + clock_tsc_hz() / REF_HZ + 1;
@@ -146,6 +152,16 @@ void stimers_reset(struct vp *vp)
     spin_unlock(&all->lock);
 }
 
+void stimers_time_changed(struct vp *vp)
+{
+    struct stimers *all = &vp->stimers;
+
+    spin_lock(&all->lock);
+    for (unsigned i = 0; i < HV_SYNIC_STIMER_COUNT; i++)
+        stimer_run(vp, &all->timer[i]);
+    spin_unlock(&all->lock);
+}
+
 /* Message mode needs a SINT other than 0, which belongs to the hypervisor. */
 static uint64_t enable_checked(uint64_t config)
 {
@@ -154,10 +170,15 @@ static uint64_t enable_checked(uint64_t config)
     return config;
 }
 
+static bool config_valid(uint64_t val)
+{
+    return !(val & HV_STIMER_DIRECT_MODE) || vector_get(val) >= HV_SYNIC_FIRST_VALID_VECTOR;
+}
+
 static int config_write(struct vp *vp, struct stimer *t, uint64_t val)
 {
     val &= HV_STIMER_VALID_MASK;
-    if ((val & HV_STIMER_DIRECT_MODE) && vector_get(val) < HV_SYNIC_FIRST_VALID_VECTOR)
+    if (!config_valid(val))
         return -EPERM;
     stimer_stop(t);
     t->config = enable_checked(val);
@@ -228,4 +249,64 @@ void stimers_retry(struct vp *vp)
             message_send(vp, t, partition_ref_time(vp->partition));
     }
     spin_unlock(&all->lock);
+}
+
+/* hv_stimer_state.flags; `adjustment` carries the next expiry of a periodic timer that runs. */
+#define STATE_UNDELIVERED BIT(0)
+
+void stimers_state_get(struct vp *vp, struct hv_synthetic_timers_state *out)
+{
+    struct stimers *all = &vp->stimers;
+
+    memset(out, 0, sizeof(*out));
+    spin_lock(&all->lock);
+    for (unsigned i = 0; i < HV_SYNIC_STIMER_COUNT; i++) {
+        const struct stimer *t = &all->timer[i];
+
+        out->timers[i] = (struct hv_stimer_state){
+            .flags = t->msg_waiting ? STATE_UNDELIVERED : 0,
+            .config = t->config,
+            .count = t->count,
+            .adjustment = t->config & HV_STIMER_PERIODIC ? t->expiry : 0,
+            .undelivered_exp_time = t->msg_waiting ? t->expired : 0,
+        };
+    }
+    spin_unlock(&all->lock);
+}
+
+static void state_apply(struct vp *vp, struct stimer *t, const struct hv_stimer_state *in)
+{
+    uint64_t period;
+
+    stimer_stop(t);
+    t->config = enable_checked(in->config);
+    t->count = in->count;
+    if (!t->count)
+        t->config &= ~HV_STIMER_ENABLE;
+    if ((in->flags & STATE_UNDELIVERED) && !(t->config & HV_STIMER_DIRECT_MODE)) {
+        t->expired = in->undelivered_exp_time;
+        message_send(vp, t, partition_ref_time(vp->partition));
+    }
+    stimer_start(vp, t);
+    /* In phase, but never further away than a period from now. */
+    period = period_get(t);
+    if (t->expiry && (t->config & HV_STIMER_PERIODIC) && in->adjustment &&
+        in->adjustment < t->expiry && t->expiry - in->adjustment < period) {
+        t->expiry = in->adjustment;
+        stimer_run(vp, t);
+    }
+}
+
+int stimers_state_set(struct vp *vp, const struct hv_synthetic_timers_state *in)
+{
+    struct stimers *all = &vp->stimers;
+
+    for (unsigned i = 0; i < HV_SYNIC_STIMER_COUNT; i++)
+        if ((in->timers[i].config & ~HV_STIMER_VALID_MASK) || !config_valid(in->timers[i].config))
+            return -EINVAL;
+    spin_lock(&all->lock);
+    for (unsigned i = 0; i < HV_SYNIC_STIMER_COUNT; i++)
+        state_apply(vp, &all->timer[i], &in->timers[i]);
+    spin_unlock(&all->lock);
+    return 0;
 }

@@ -40,12 +40,23 @@ void stimers_init(struct vp *vp);
 /** The same for a VP that is being reset. */
 void stimers_reset(struct vp *vp);
 
+/** The partition's reference time was frozen, let go or set: wait for the right moment again. */
+void stimers_time_changed(struct vp *vp);
+
 /**
  * HV_X64_MSR_STIMER0_CONFIG .. STIMER3_COUNT. -EPERM means #GP: not such a register, or direct mode
  * with a vector below 16.
  */
 int stimer_msr_read(struct vp *vp, uint32_t msr, uint64_t *val);
 int stimer_msr_write(struct vp *vp, uint32_t msr, uint64_t val);
+
+/*
+ * All four from outside, while the VP does not run. Setting is -EINVAL for a configuration that
+ * the guest could not write; then nothing has changed. A periodic timer keeps its phase.
+ */
+struct hv_synthetic_timers_state;
+void stimers_state_get(struct vp *vp, struct hv_synthetic_timers_state *out);
+int stimers_state_set(struct vp *vp, const struct hv_synthetic_timers_state *in);
 
 /** Send the expiry messages that found their slot busy; called by synic_retry(). */
 void stimers_retry(struct vp *vp);

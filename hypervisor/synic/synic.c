@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
+#include "abi/tlfs/intercept.h"
+#include "abi/tlfs/management.h"
 #include "abi/tlfs/msr.h"
 #include "hypervisor/debug/log.h"
+#include "hypervisor/mm/direct.h"
 #include "hypervisor/mm/guest.h"
+#include "hypervisor/vp/notify.h"
 #include "hypervisor/vp/vp.h"
 #include "lib/errno.h"
 #include "lib/string.h"
+
+/* A page of the partition's memory holds the queues of a few SINTs. */
+#define QUEUES_PER_PAGE ((unsigned)(PAGE_SIZE / (SYNIC_QUEUE_CREDIT * HV_MESSAGE_SIZE)))
 
 _Static_assert((SYNIC_QUEUE_CREDIT & (SYNIC_QUEUE_CREDIT - 1)) == 0, "a power of two");
 
@@ -13,6 +20,8 @@ static void state_reset(struct synic *s)
     s->scontrol = 0;
     s->siefp = 0;
     s->simp = 0;
+    s->sirbp = 0;
+    memset(s->ring_tail, 0, sizeof(s->ring_tail));
     s->offer_waiting = 0;
     for (unsigned i = 0; i < HV_SYNIC_SINT_COUNT; i++) {
         s->sint[i] = HV_SYNIC_SINT_MASKED;
@@ -21,10 +30,37 @@ static void state_reset(struct synic *s)
     }
 }
 
-void synic_init(struct vp *vp)
+int synic_init(struct vp *vp)
 {
-    memset(&vp->synic, 0, sizeof(vp->synic));
-    state_reset(&vp->synic);
+    struct synic *s = &vp->synic;
+
+    memset(s, 0, sizeof(*s));
+    for (unsigned i = 0; i < HV_SYNIC_SINT_COUNT; i++) {
+        hpa_t page;
+        int rc;
+
+        if (i % QUEUES_PER_PAGE) {
+            s->queue[i].msg = s->queue[i - 1].msg + SYNIC_QUEUE_CREDIT;
+            continue;
+        }
+        rc = partition_alloc(vp->partition, 1, &page);
+        if (rc) {
+            synic_destroy(vp);
+            return rc;
+        }
+        s->queue[i].msg = hpa_to_virt(page);
+    }
+    state_reset(s);
+    return 0;
+}
+
+void synic_destroy(struct vp *vp)
+{
+    struct synic *s = &vp->synic;
+
+    for (unsigned i = 0; i < HV_SYNIC_SINT_COUNT; i += QUEUES_PER_PAGE)
+        if (s->queue[i].msg)
+            partition_free(vp->partition, virt_to_hpa(s->queue[i].msg), 1);
 }
 
 void synic_reset(struct vp *vp)
@@ -221,6 +257,83 @@ int synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag, bool *newly)
     return rc;
 }
 
+/* One entry, under the lock. *tell: the VP is not busy with the ring. */
+static int ring_put(struct synic *s, struct hv_synic_event_ring *ring, uint32_t sint, uint32_t id,
+                    bool *tell)
+{
+    uint32_t *entry = &ring->data[s->ring_tail[sint]];
+
+    if (__atomic_load_n(entry, __ATOMIC_SEQ_CST)) {
+        /*
+         * Full. The VP takes entries out in order, then looks whether it was full: if this entry is
+         * still there after the mark has been set, it will see the mark.
+         */
+        __atomic_store_n(&ring->ring_full, 1, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(entry, __ATOMIC_SEQ_CST))
+            return -EAGAIN;
+        __atomic_store_n(&ring->ring_full, 0, __ATOMIC_SEQ_CST);
+    }
+    __atomic_store_n(entry, id, __ATOMIC_SEQ_CST);
+    s->ring_tail[sint] = (uint8_t)((s->ring_tail[sint] + 1) % HV_SYNIC_EVENT_RING_MESSAGE_COUNT);
+    /* Pairs with the VP: it clears the mark, then looks at the entry once more. */
+    *tell = !__atomic_exchange_n(&ring->signal_masked, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+/* An interrupt, or for an intercepting SINT a message in the slot of intercepts. */
+static int ring_tell(struct vp *vp, uint32_t sint, bool as_intercept)
+{
+    const struct hv_notification_message_payload payload = {.sint_index = sint};
+    struct hv_message m = {
+        .header = {.message_type = HVMSG_SYNIC_SINT_INTERCEPT,
+                   .payload_size = sizeof(payload),
+                   .sender = vp->partition->id},
+    };
+
+    if (!as_intercept) {
+        spin_lock(&vp->synic.lock);
+        sint_interrupt(vp, sint);
+        spin_unlock(&vp->synic.lock);
+        return 0;
+    }
+    memcpy(m.payload, &payload, sizeof(payload));
+    return synic_post_message(vp, SINT_INTERCEPT, &m);
+}
+
+static struct hv_synic_event_ring *ring_get(struct vp *vp, uint32_t sint)
+{
+    struct hv_synic_event_ring_page *page = page_get(vp, vp->synic.sirbp);
+
+    return page ? &page->sint_event_ring[sint] : NULL;
+}
+
+int synic_ring_push(struct vp *vp, uint32_t sint, uint32_t id)
+{
+    struct synic *s = &vp->synic;
+    struct hv_synic_event_ring *ring;
+    bool tell = false, as_intercept;
+    int rc = -ENODEV;
+
+    if (sint >= HV_SYNIC_SINT_COUNT || !id)
+        return -EINVAL;
+    spin_lock(&s->lock);
+    ring = ring_get(vp, sint);
+    if (ring)
+        rc = ring_put(s, ring, sint, id, &tell);
+    as_intercept = s->sint[sint] & HV_SYNIC_SINT_AS_INTERCEPT;
+    tell = tell && !(s->sint[sint] & (HV_SYNIC_SINT_MASKED | HV_SYNIC_SINT_POLLING));
+    spin_unlock(&s->lock);
+    if (!tell || !ring_tell(vp, sint, as_intercept))
+        return rc;
+    /* The VP was not told: the next one that comes tries it again. */
+    spin_lock(&s->lock);
+    ring = ring_get(vp, sint);
+    if (ring)
+        __atomic_store_n(&ring->signal_masked, 0, __ATOMIC_SEQ_CST);
+    spin_unlock(&s->lock);
+    return rc;
+}
+
 void synic_retry(struct vp *vp)
 {
     struct synic *s = &vp->synic;
@@ -233,13 +346,14 @@ void synic_retry(struct vp *vp)
     /* Timers first: senders that refill the queue all the time must not starve them. */
     if (waiting)
         stimers_retry(vp);
+    notify_retry(vp);
     spin_lock(&s->lock);
     queues_deliver(vp);
     spin_unlock(&s->lock);
 }
 
 /*
- * SIMP or SIEFP. In the published model the page is an overlay that starts out zero; here it
+ * SIMP, SIEFP or SIRBP. In the published model the page is an overlay that starts out zero; here it
  * is the guest's own RAM, so it is cleared when it takes up its role.
  */
 static void page_msr_write(struct vp *vp, uint64_t *msr, uint64_t val)
@@ -252,6 +366,8 @@ static void page_msr_write(struct vp *vp, uint64_t *msr, uint64_t val)
         return;
     if ((old & HV_SYNIC_PAGE_ENABLE) && !((old ^ val) & HV_SYNIC_PAGE_BASE_MASK))
         return;
+    if (msr == &vp->synic.sirbp)
+        memset(vp->synic.ring_tail, 0, sizeof(vp->synic.ring_tail));
     page = guest_page(vp->partition, gpa(val & HV_SYNIC_PAGE_BASE_MASK), ACCESS_WRITE);
     if (page)
         memset(page, 0, PAGE_SIZE);
@@ -306,6 +422,9 @@ int synic_msr_read(struct vp *vp, uint32_t msr, uint64_t *val)
     case HV_X64_MSR_SIMP:
         *val = s->simp;
         break;
+    case HV_X64_MSR_SIRBP:
+        *val = s->sirbp;
+        break;
     case HV_X64_MSR_EOM:
         *val = 0;
         break;
@@ -335,6 +454,9 @@ int synic_msr_write(struct vp *vp, uint32_t msr, uint64_t val)
         break;
     case HV_X64_MSR_SIMP:
         page_msr_write(vp, &s->simp, val);
+        break;
+    case HV_X64_MSR_SIRBP:
+        page_msr_write(vp, &s->sirbp, val);
         break;
     case HV_X64_MSR_EOM:
         break;

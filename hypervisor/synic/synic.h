@@ -13,7 +13,7 @@ struct vp;
  * Synthetic interrupt controller of one VP (TLFS "Virtual Interrupt Controller",
  * "Synthetic Interrupt Controller"). Messages and event flags may be sent from
  * any LP; a lock, ranked between partition and gpa map, covers all of it. The
- * SIM and SIEF pages are plain guest RAM, cleared when the guest enables them.
+ * SIM, SIEF and event ring pages are plain guest RAM, cleared when the guest enables them.
  */
 
 #define SYNIC_QUEUE_CREDIT 8 /* messages that may wait for each SINT; a power of two */
@@ -22,7 +22,7 @@ struct vp;
 struct synic_queue {
     uint32_t head;
     uint32_t tail;
-    struct hv_message msg[SYNIC_QUEUE_CREDIT];
+    struct hv_message *msg; /* SYNIC_QUEUE_CREDIT of them; init only */
 };
 
 struct synic {
@@ -30,13 +30,21 @@ struct synic {
     uint64_t scontrol;
     uint64_t siefp;
     uint64_t simp;
+    uint64_t sirbp;
+    uint8_t ring_tail[HV_SYNIC_SINT_COUNT]; /* next entry of each event ring */
     uint64_t sint[HV_SYNIC_SINT_COUNT];
     uint32_t offer_waiting; /* bit n: synic_offer_message() found the slot of SINT n busy */
     struct synic_queue queue[HV_SYNIC_SINT_COUNT];
 };
 
-/** Power-up state: disabled, every SINT masked, nothing queued. */
-void synic_init(struct vp *vp);
+/**
+ * Power-up state: disabled, every SINT masked, nothing queued. The queues come from the partition's
+ * memory: errors of partition_alloc().
+ */
+int synic_init(struct vp *vp);
+
+/** Free what synic_init() took. */
+void synic_destroy(struct vp *vp);
 
 /** The same for a VP that is being reset. */
 void synic_reset(struct vp *vp);
@@ -48,8 +56,8 @@ void synic_reset(struct vp *vp);
 void synic_provide_pages(struct vp *vp, gpa_t simp, gpa_t siefp);
 
 /**
- * SCONTROL, SVERSION, SIEFP, SIMP, EOM and SINT0..15. -EPERM means #GP: not such a register, write
- * of SVERSION, unmasked SINT with a vector below 16. A write of EOM retries what is queued.
+ * SCONTROL, SVERSION, SIEFP, SIMP, SIRBP, EOM and SINT0..15. -EPERM means #GP: not such a register,
+ * write of SVERSION, unmasked SINT with a vector below 16. A write of EOM retries what is queued.
  */
 int synic_msr_read(struct vp *vp, uint32_t msr, uint64_t *val);
 int synic_msr_write(struct vp *vp, uint32_t msr, uint64_t val);
@@ -72,6 +80,13 @@ int synic_offer_message(struct vp *vp, uint32_t sint, const struct hv_message *m
  * be NULL. Returns 0, -EINVAL, or -ENODEV if the SynIC or its flags page is disabled or unusable.
  */
 int synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag, bool *newly);
+
+/**
+ * Put the id of a port into the event ring of a SINT, from any LP, and tell the VP unless it is
+ * still busy with the ring. Returns 0, -EINVAL, -ENODEV: no ring, -EAGAIN: it is full; then the VP
+ * will report when it has emptied it (HvCallNotifyPortRingEmpty).
+ */
+int synic_ring_push(struct vp *vp, uint32_t sint, uint32_t id);
 
 /** Try again to deliver what waits for message slots; on EOM and on VP_REQ_SYNIC. */
 void synic_retry(struct vp *vp);

@@ -164,6 +164,21 @@ bool vapic_match(struct vp *vp, uint32_t dest, bool logical, bool x2apic);
 unsigned vapic_route(struct partition *p, uint32_t dest, bool logical, bool x2apic,
                      enum apic_delivery mode, uint8_t vector, bool level);
 
+/*
+ * The state from outside, while the VP does not run: nothing happens but that it is read or
+ * replaced. The id, version, and what cannot be there are ignored.
+ */
+struct hv_local_interrupt_controller_state;
+void vapic_state_get(struct vp *vp, struct hv_local_interrupt_controller_state *out);
+void vapic_state_set(struct vp *vp, const struct hv_local_interrupt_controller_state *in);
+
+/** One register of it by its xAPIC offset, in either mode; -ENOENT: there is none. */
+int vapic_state_read(struct vp *vp, uint32_t reg, uint32_t *val);
+int vapic_state_write(struct vp *vp, uint32_t reg, uint32_t val);
+
+/** IA32_APIC_BASE in any legal state, whatever it was before; the BSP flag stays. -EINVAL. */
+int vapic_base_set(struct vp *vp, uint64_t val);
+
 /** Copies of IRR and ISR for dumps; either may be NULL. */
 void vapic_dump(const struct vp *vp, uint32_t irr[VAPIC_VECTOR_WORDS],
                 uint32_t isr[VAPIC_VECTOR_WORDS]);

@@ -78,6 +78,10 @@ void vapic_error(struct vp *vp, uint32_t esr_bit);
 void vapic_svr_set(struct vp *vp, uint32_t svr);
 void vapic_lvt_set(struct vp *vp, enum vapic_lvt n, uint32_t lvt);
 
+/** A register that both modes have, by its xAPIC offset; -EPERM, -EACCES: see vapic_regs.c. */
+int vapic_reg_read(struct vp *vp, uint32_t reg, uint32_t *val);
+int vapic_reg_write(struct vp *vp, uint32_t reg, uint32_t val);
+
 /* The LVT timer. */
 void vapic_timer_init(struct vp *vp);
 void vapic_timer_stop(struct vp *vp);
@@ -85,5 +89,8 @@ void vapic_timer_set_lvt(struct vp *vp, uint32_t lvt);
 void vapic_timer_set_initial(struct vp *vp, uint32_t count);
 void vapic_timer_set_divide(struct vp *vp, uint32_t divide);
 uint32_t vapic_timer_current(struct vp *vp);
+
+/** Let it run on from this count, or stand if it is 0; initial count and divider are set. */
+void vapic_timer_set_current(struct vp *vp, uint32_t count);
 
 #endif

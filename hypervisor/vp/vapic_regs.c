@@ -162,6 +162,16 @@ static int reg_write(struct vp *vp, uint32_t reg, uint32_t val, bool strict)
     }
 }
 
+int vapic_reg_read(struct vp *vp, uint32_t reg, uint32_t *val)
+{
+    return reg % APIC_REG_STRIDE ? -EPERM : reg_read(vp, reg, val);
+}
+
+int vapic_reg_write(struct vp *vp, uint32_t reg, uint32_t val)
+{
+    return reg_write(vp, reg, val, false);
+}
+
 int vapic_msr_read(struct vp *vp, uint32_t msr, uint64_t *val)
 {
     uint32_t low;

@@ -223,3 +223,16 @@ uint32_t vapic_timer_current(struct vp *vp)
     timer_deliver(vp, due);
     return left;
 }
+
+void vapic_timer_set_current(struct vp *vp, uint32_t count)
+{
+    struct vapic *a = &vp->apic;
+
+    spin_lock(&a->timer_lock);
+    a->state.timer_running = count && a->state.timer_initial;
+    if (count > a->state.timer_initial)
+        count = a->state.timer_initial;
+    deadline_set(a, clock_tsc(), 0, ticks_to_tsc(a, count));
+    timer_rearm(a);
+    spin_unlock(&a->timer_lock);
+}

@@ -13,9 +13,12 @@
 #include "hypervisor/sched/clock.h"
 #include "hypervisor/sched/sched.h"
 #include "hypervisor/vp/delay.h"
+#include "hypervisor/vp/handoff.h"
 #include "lib/errno.h"
 
 _Static_assert(PARTITION_MAX_VPS <= 64, "one word of waiting VPs");
+
+#define VP_PAGES ((unsigned)((sizeof(struct vp) + PAGE_SIZE - 1) / PAGE_SIZE))
 
 static void set_activity(struct vp *vp, enum vp_activity a)
 {
@@ -27,42 +30,81 @@ static enum vp_activity get_activity(const struct vp *vp)
     return atomic_load_explicit(&vp->activity, memory_order_relaxed);
 }
 
+/* Into its partition, unless the index is taken. */
+static int publish(struct partition *p, struct vp *vp)
+{
+    struct vp *none = NULL;
+    int rc = 0;
+
+    spin_lock(&p->lock);
+    if (!atomic_compare_exchange_strong_explicit(&p->vps[vp->index.v], &none, vp,
+                                                 memory_order_release, memory_order_relaxed))
+        rc = -EEXIST;
+    else if (vp->index.v >= atomic_load_explicit(&p->vp_count, memory_order_relaxed))
+        atomic_store_explicit(&p->vp_count, vp->index.v + 1, memory_order_release);
+    spin_unlock(&p->lock);
+    return rc;
+}
+
 int vp_create(struct partition *p, vp_index_t index, apic_id_t apic_id, struct vp **out)
 {
-    unsigned pages = (unsigned)(align_up(sizeof(struct vp), PAGE_SIZE) / PAGE_SIZE);
     struct vp *vp;
     hpa_t at;
     int rc;
 
     if (index.v >= PARTITION_MAX_VPS)
         return -EINVAL;
-    rc = frame_alloc(pages, 1, &at);
+    rc = partition_alloc(p, VP_PAGES, &at);
     if (rc)
         return rc;
     vp = hpa_to_virt(at);
     vp->partition = p;
     vp->index = index;
     vp->apic_id = apic_id;
-    rc = xstate_create(&vp->xstate);
+    list_init(&vp->notice.link);
+    list_init(&vp->notices);
+    rc = xstate_create(p, &vp->xstate);
     if (rc)
         goto free_vp;
     rc = vendor_vp_create(vp);
     if (rc)
         goto free_xstate;
-    vapic_init(vp, true);
-    synic_init(vp);
+    rc = synic_init(vp);
+    if (rc)
+        goto free_arch;
+    /* Firmware finds the APIC of a child as after a reset; the root's is in its last mode. */
+    vapic_init(vp, p->is_root);
     stimers_init(vp);
     set_activity(vp, index.v ? VP_WAIT_FOR_SIPI : VP_RUNNING);
-    p->vps[index.v] = vp;
-    atomic_store_explicit(&p->vp_count, index.v + 1, memory_order_release);
+    if (!p->is_root)
+        atomic_store_explicit(&vp->suspend, VP_SUSPEND_EXPLICIT, memory_order_relaxed);
+    rc = publish(p, vp);
+    if (rc)
+        goto free_synic;
     *out = vp;
     return 0;
 
+free_synic:
+    synic_destroy(vp);
+free_arch:
+    vendor_vp_destroy(vp);
 free_xstate:
-    xstate_destroy(vp->xstate);
+    xstate_destroy(p, vp->xstate);
 free_vp:
-    frame_free(at, pages);
+    partition_free(p, at, VP_PAGES);
     return rc;
+}
+
+void vp_destroy(struct vp *vp)
+{
+    struct partition *p = vp->partition;
+
+    stimers_reset(vp);
+    vapic_reset(vp); /* its timer stops */
+    vendor_vp_destroy(vp);
+    synic_destroy(vp);
+    xstate_destroy(p, vp->xstate);
+    partition_free(p, virt_to_hpa(vp), VP_PAGES);
 }
 
 int vp_start(struct vp *vp, struct lp *home, const struct sched_params *params)
@@ -89,12 +131,16 @@ void vp_request(struct vp *vp, uint32_t requests)
     if (atomic_load_explicit(&vp->blocked, memory_order_seq_cst)) {
         struct sched_lp *home;
 
+        if (vp_held(vp))
+            return; /* whoever lets it go asks for it again */
         if (!atomic_exchange_explicit(&vp->blocked, false, memory_order_seq_cst))
             return; /* another LP is waking it */
         trace(TRACE_WAKE, vp->index.v, vp->partition->id);
         home = sched_wake(&vp->sched, clock_tsc());
         if (home)
             lp_reschedule(container_of(home, struct lp, sched));
+        else if (vp->partition->is_child)
+            lp_offer_work(atomic_load_explicit(&vp->lp, memory_order_relaxed));
         return;
     }
     if (!atomic_load_explicit(&vp->in_guest, memory_order_seq_cst))
@@ -104,6 +150,38 @@ void vp_request(struct vp *vp, uint32_t requests)
         vp->counters[VPC_KICKS]++;
         lapic_send_fixed(lp->apic_id, VECTOR_HV_KICK);
     }
+}
+
+void vp_suspend_set(struct vp *vp, uint32_t reasons)
+{
+    atomic_fetch_or_explicit(&vp->suspend, reasons, memory_order_seq_cst);
+    vp_request(vp, VP_REQ_EVENT);
+}
+
+void vp_suspend_clear(struct vp *vp, uint32_t reasons)
+{
+    atomic_fetch_and_explicit(&vp->suspend, ~reasons, memory_order_seq_cst);
+    vp_request(vp, VP_REQ_EVENT);
+}
+
+/* Pairs with lp_loop(), which marks a VP as loaded and then asks whether it is held. */
+void vp_pause(struct vp *vp)
+{
+    atomic_fetch_add_explicit(&vp->pauses, 1, memory_order_seq_cst);
+    vp_request(vp, VP_REQ_EVENT);
+    while (atomic_load_explicit(&vp->loaded, memory_order_seq_cst)) {
+        struct lp *lp = atomic_load_explicit(&vp->lp, memory_order_relaxed);
+
+        if (lp && !atomic_load_explicit(&lp->need_resched, memory_order_relaxed))
+            lp_reschedule(lp);
+        cpu_relax();
+    }
+}
+
+void vp_resume(struct vp *vp)
+{
+    atomic_fetch_sub_explicit(&vp->pauses, 1, memory_order_seq_cst);
+    vp_request(vp, VP_REQ_EVENT);
 }
 
 static void reset(struct vp *vp)
@@ -134,6 +212,8 @@ static void take_requests(struct vp *vp)
         vendor_vp_nmi(vp);
         if (get_activity(vp) == VP_HALTED || get_activity(vp) == VP_IDLE_MSR)
             set_activity(vp, VP_RUNNING);
+        else if (get_activity(vp) == VP_HANDED_OFF)
+            handoff_cancel(vp);
     }
 }
 
@@ -151,6 +231,9 @@ static bool runnable(struct vp *vp)
     case VP_IDLE_MSR:
         wake = vapic_highest(vp) >= 0 || vendor_vp_extint_pending(vp);
         break;
+    case VP_HANDED_OFF:
+        wake = handoff_over(vp);
+        break;
     case VP_WAIT_FOR_SIPI:
     case VP_DEAD:
         break;
@@ -166,7 +249,14 @@ static void block(struct vp *vp)
     atomic_store_explicit(&vp->blocked, true, memory_order_seq_cst);
     /* A request from before the store saw blocked == false and left waking to us. */
     if (atomic_load_explicit(&vp->requests, memory_order_seq_cst) & ~(uint32_t)VP_REQ_FLUSH_TLB)
-        vp_request(vp, 0);
+        vp_request(vp, 0); /* does nothing for one that is held */
+    if (atomic_load_explicit(&vp->dispatcher, memory_order_relaxed))
+        handoff_release(vp);
+}
+
+void vp_give_up(struct vp *vp)
+{
+    block(vp);
 }
 
 void vp_run(struct vp *vp)
@@ -175,6 +265,10 @@ void vp_run(struct vp *vp)
     struct exit exit;
 
     for (;;) {
+        if (vp_held(vp)) {
+            block(vp);
+            return;
+        }
         take_requests(vp);
         if (!runnable(vp)) {
             block(vp);
@@ -193,6 +287,11 @@ void vp_run(struct vp *vp)
 void vp_idle(struct vp *vp)
 {
     set_activity(vp, VP_IDLE_MSR);
+}
+
+void vp_wait_handoff(struct vp *vp)
+{
+    set_activity(vp, VP_HANDED_OFF);
 }
 
 void vp_halt(struct vp *vp)
@@ -224,7 +323,7 @@ void vp_flush_tlb_sync(struct partition *p, const uint64_t mask[PARTITION_MAX_VP
     for (uint32_t i = 0; i < count; i++) {
         struct vp *vp = p->vps[i];
 
-        if (!(mask[i / 64] & BIT64(i % 64)))
+        if (!vp || !(mask[i / 64] & BIT64(i % 64)))
             continue;
         if (vp == self) {
             vendor_vp_flush(vp);

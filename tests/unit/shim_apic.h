@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include "hypervisor/debug/log.h"
 #include "hypervisor/debug/trace.h"
+#include "hypervisor/mm/direct.h"
 #include "hypervisor/mm/guest.h"
 #include "hypervisor/sched/clock.h"
+#include "hypervisor/vp/notify.h"
 #include "hypervisor/vp/vp.h"
 #include "lib/bits.h"
 #include "lib/errno.h"
@@ -23,6 +25,7 @@
 
 #define SHIM_VPS        8U
 #define SHIM_PAGES      4U
+#define SHIM_VP_PAGES   8U
 #define SHIM_TIMERS_MAX 64U
 #define SHIM_START_TSC  0x123456789ULL
 
@@ -30,6 +33,9 @@ static struct {
     struct partition partition;
     struct vp vps[SHIM_VPS];
     _Alignas(4096) uint8_t ram[SHIM_PAGES * PAGE_SIZE];
+
+    _Alignas(4096) uint8_t memory[SHIM_VPS * SHIM_VP_PAGES * PAGE_SIZE]; /* of the partition */
+    unsigned memory_used;
 
     uint64_t tsc, tsc_hz, apic_hz;
     struct timer *armed[SHIM_TIMERS_MAX];
@@ -44,6 +50,25 @@ static struct {
 static inline struct vp *shim_vp(unsigned i)
 {
     return &shim.vps[i];
+}
+
+uintptr_t direct_map_base;
+
+int partition_alloc(struct partition *p, unsigned pages, hpa_t *out)
+{
+    if (shim.memory_used + pages > SHIM_VPS * SHIM_VP_PAGES)
+        return -ENOMEM;
+    *out = virt_to_hpa(shim.memory + shim.memory_used * PAGE_SIZE);
+    shim.memory_used += pages;
+    return 0;
+}
+
+void partition_free(struct partition *p, hpa_t page, unsigned pages)
+{
+}
+
+void notify_retry(struct vp *parent_vp)
+{
 }
 
 /** Requests of a VP since the last call. */
@@ -75,7 +100,8 @@ static inline void shim_init(unsigned vps, bool x2apic)
         vp->index.v = i;
         vp->apic_id.v = i;
         vapic_init(vp, x2apic);
-        synic_init(vp);
+        if (synic_init(vp))
+            abort();
         stimers_init(vp);
         shim.partition.vps[i] = vp;
     }
@@ -149,6 +175,8 @@ uint64_t clock_tsc_from_ref(uint64_t ref)
 
 uint64_t partition_ref_time(const struct partition *p)
 {
+    if (p->properties.time_frozen)
+        return p->properties.frozen_at;
     return clock_ref_from_tsc(shim.tsc) - p->ref_base;
 }
 

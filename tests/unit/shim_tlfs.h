@@ -149,6 +149,8 @@ uint64_t clock_ref_from_tsc(uint64_t tsc)
 
 uint64_t partition_ref_time(const struct partition *p)
 {
+    if (p->properties.time_frozen)
+        return p->properties.frozen_at;
     return clock_ref_from_tsc(clock_tsc()) - p->ref_base;
 }
 
@@ -305,7 +307,7 @@ int synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag, bool *newly)
     shim.sent.vp = vp;
     shim.sent.sint = sint;
     shim.sent.flag = flag;
-    if (!shim.send_rc)
+    if (!shim.send_rc && newly)
         *newly = true;
     return shim.send_rc;
 }

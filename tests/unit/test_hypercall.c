@@ -8,6 +8,7 @@
 #include "abi/tlfs/status.h"
 #include "hypervisor/hypercall/dispatch.h"
 #include "shim_tlfs.h"
+#include "shim_children.h"
 
 #define IN_GPA  0x1000U
 #define OUT_GPA 0x2000U
@@ -22,6 +23,7 @@ static struct vp *caller(void)
 static void guest_start(uint64_t privileges, bool root)
 {
     shim_start(privileges, root);
+    shim_child_start();
     shim.partition.guest_os_id = 1;
     shim.partition.hypercall_msr = HV_X64_MSR_HYPERCALL_ENABLE;
 }
@@ -65,8 +67,8 @@ static uint64_t control_of(const struct hypercall_entry *e)
 /* Input that every handler takes: the IPI calls need a vector, messages a type. */
 static void fill_valid_input(const struct hypercall_entry *e)
 {
-    uint32_t vector = 0x20, type = 1;
-    uint64_t self = HV_PARTITION_ID_SELF;
+    uint32_t vector = 0x20, type = 1, bytes = 1;
+    uint64_t self = HV_PARTITION_ID_SELF, child = SHIM_CHILD_ID;
 
     memset(shim.ram + IN_GPA, 0, PAGE_SIZE);
     if (e->code == HVCALL_SEND_IPI || e->code == HVCALL_SEND_IPI_EX)
@@ -75,6 +77,12 @@ static void fill_valid_input(const struct hypercall_entry *e)
         memcpy(shim.ram + IN_GPA + 8, &type, sizeof(type));
     if (e->code == HVCALL_POST_MESSAGE_DIRECT || e->code == HVCALL_SIGNAL_EVENT_DIRECT)
         memcpy(shim.ram + IN_GPA, &self, sizeof(self));
+    if (e->code >= HVCALL_GET_VP_REGISTERS && e->code <= HVCALL_WRITE_GPA)
+        memcpy(shim.ram + IN_GPA, &child, sizeof(child));
+    if (e->code == HVCALL_READ_GPA || e->code == HVCALL_WRITE_GPA)
+        memcpy(shim.ram + IN_GPA + 12, &bytes, sizeof(bytes));
+    if (e->code == HVCALL_GET_VP_STATE || e->code == HVCALL_SET_VP_STATE)
+        memcpy(shim.ram + IN_GPA, &child, sizeof(child));
 }
 
 static uint16_t expected_valid(const struct hypercall_entry *e)
@@ -83,6 +91,8 @@ static uint16_t expected_valid(const struct hypercall_entry *e)
         return e->refusal;
     if (e->code == HVCALL_POST_MESSAGE || e->code == HVCALL_SIGNAL_EVENT)
         return HV_STATUS_INVALID_CONNECTION_ID;
+    if (e->code == HVCALL_SET_VP_STATE) /* without any state */
+        return HV_STATUS_INVALID_PARAMETER;
     return HV_STATUS_SUCCESS;
 }
 
@@ -474,6 +484,29 @@ static void signal_event_checks(void **state)
     assert_int_equal(status_of(fast, 0xFF000002, 0), HV_STATUS_INVALID_CONNECTION_ID);
 }
 
+/* Its parent wants to see calls on connections that do not exist: they are its to finish. */
+static void unknown_connections_go_to_the_parent(void **state)
+{
+    struct vp_regs *r = &caller()->regs;
+
+    guest_start(PRIVILEGES_STOCK_CHILD, false);
+    shim.partition.is_child = true;
+    shim.partition.intercepts.unknown_connection = HV_INTERCEPT_ACCESS_MASK_EXECUTE;
+    r->gpr[RCX] = HVCALL_SIGNAL_EVENT | HV_HYPERCALL_FAST_BIT;
+    r->gpr[RDX] = 2;
+    r->gpr[RAX] = 99;
+    r->rip = 0;
+    assert_int_equal(hypercall_dispatch(caller()), HYPERCALL_STAY);
+    assert_int_equal(r->rip, 1);
+    assert_int_equal(r->gpr[RAX], 99);
+    /* What the hypervisor can judge is not forwarded. */
+    assert_int_equal(status_of(r->gpr[RCX], 0x80000000002, 0), HV_STATUS_INVALID_PARAMETER);
+    shim.partition.intercepts.unknown_connection = HV_INTERCEPT_ACCESS_MASK_READ;
+    assert_int_equal(status_of(r->gpr[RCX], 2, 0), HV_STATUS_INVALID_CONNECTION_ID);
+    shim.partition.intercepts.hypercall = HV_INTERCEPT_ACCESS_MASK_EXECUTE;
+    assert_int_equal(hypercall_dispatch(caller()), HYPERCALL_STAY);
+}
+
 static uint16_t post_direct(const struct hv_input_post_message_direct *in)
 {
     memcpy(shim.ram + IN_GPA, in, sizeof(*in));
@@ -545,7 +578,8 @@ static void stock_partitions(void **state)
     assert_int_equal(status_of(HVCALL_RETARGET_INTERRUPT, IN_GPA, 0),
                      HV_STATUS_INVALID_HYPERCALL_CODE);
     guest_start(PRIVILEGES_STOCK_ROOT, true);
-    assert_int_equal(status_of(HVCALL_CREATE_PARTITION, IN_GPA, OUT_GPA),
+    assert_int_equal(status_of(HVCALL_CREATE_PARTITION, IN_GPA, OUT_GPA), HV_STATUS_SUCCESS);
+    assert_int_equal(status_of(HVCALL_MMIO_READ, IN_GPA, OUT_GPA),
                      HV_STATUS_INVALID_HYPERCALL_CODE);
     assert_int_equal(status_of(HV_EXT_CALL_QUERY_CAPABILITIES, 0, OUT_GPA),
                      HV_STATUS_ACCESS_DENIED);
@@ -604,6 +638,7 @@ int main(void)
         cmocka_unit_test(partition_id_and_spin_wait),
         cmocka_unit_test(post_message_checks),
         cmocka_unit_test(signal_event_checks),
+        cmocka_unit_test(unknown_connections_go_to_the_parent),
         cmocka_unit_test(direct_calls_reach_the_synic),
         cmocka_unit_test(direct_calls_are_checked),
         cmocka_unit_test(stock_partitions),

@@ -130,6 +130,31 @@ static void test_preempted_by_parent_resumes(void **state)
     assert_int_equal(until, now + config.slice - 3 * MS);
 }
 
+/* VPs of the parent displace children, not each other. */
+static void test_no_boost_over_kin(void **state)
+{
+    struct sched_entity *first, *second, *child;
+    uint64_t now;
+
+    sim_init(1);
+    now = sim_now;
+    first = add(0, (struct sched_params){.weight = 1000, .boost_on_wake = true});
+    second = add(0, (struct sched_params){.weight = 1000, .boost_on_wake = true});
+    child = add(0, weight(100));
+
+    sched_wake(child, now);
+    assert_ptr_equal(pick(0, now, NULL), child);
+    assert_ptr_equal(sched_wake(first, now), &lps[0]);
+    assert_ptr_equal(pick(0, now, NULL), first);
+    now += 100 * US;
+    sched_wake(second, now);
+    assert_ptr_equal(pick(0, now, NULL), first);
+    sched_block(first, now);
+    assert_ptr_equal(pick(0, now, NULL), second);
+    sched_block(second, now);
+    assert_ptr_equal(pick(0, now, NULL), child);
+}
+
 static void test_wake_rules(void **state)
 {
     struct sched_entity *a, *b;
@@ -637,10 +662,15 @@ static void test_races(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_handoff),    cmocka_unit_test(test_preempted_by_parent_resumes),
-        cmocka_unit_test(test_wake_rules), cmocka_unit_test(test_relinquish),
-        cmocka_unit_test(test_detach),     cmocka_unit_test(test_params),
-        cmocka_unit_test(test_steal),      cmocka_unit_test(test_random),
+        cmocka_unit_test(test_handoff),
+        cmocka_unit_test(test_preempted_by_parent_resumes),
+        cmocka_unit_test(test_no_boost_over_kin),
+        cmocka_unit_test(test_wake_rules),
+        cmocka_unit_test(test_relinquish),
+        cmocka_unit_test(test_detach),
+        cmocka_unit_test(test_params),
+        cmocka_unit_test(test_steal),
+        cmocka_unit_test(test_random),
         cmocka_unit_test(test_races),
     };
 

@@ -345,6 +345,36 @@ static void test_random(void **state)
     }
 }
 
+/* While the partition's time stands still nothing expires, and nothing is armed in vain. */
+static void test_frozen_time(void **state)
+{
+    struct partition_properties *at = &shim.partition.properties;
+    uint64_t due = now() + 5000;
+
+    wr(CONFIG, HV_STIMER_ENABLE | HV_STIMER_DIRECT_MODE | 0x55 << HV_STIMER_VECTOR_SHIFT);
+    wr(COUNT, due);
+    wr(CONFIG, HV_STIMER_ENABLE | HV_STIMER_DIRECT_MODE | 0x55 << HV_STIMER_VECTOR_SHIFT);
+    at->frozen_at = due - 3000;
+    at->time_frozen = true;
+    stimers_time_changed(vp);
+    shim_run_until(shim.tsc + shim.tsc_hz);
+    assert_int_equal(shim.fires, 0);
+    assert_int_equal(taken(), -1);
+    shim.partition.ref_base = clock_ref_from_tsc(shim.tsc) - at->frozen_at;
+    at->time_frozen = false;
+    stimers_time_changed(vp);
+    run_until(due - 10);
+    assert_int_equal(taken(), -1);
+    run_until(due + 1);
+    assert_int_equal(taken(), 0x55);
+    /* Set beyond the expiry, it is due at once. */
+    wr(COUNT, due + 100000);
+    wr(CONFIG, HV_STIMER_ENABLE | HV_STIMER_DIRECT_MODE | 0x55 << HV_STIMER_VECTOR_SHIFT);
+    shim.partition.ref_base -= 200000;
+    stimers_time_changed(vp);
+    assert_int_equal(taken(), 0x55);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +386,7 @@ int main(void)
         cmocka_unit_test_setup(test_periodic, setup),
         cmocka_unit_test_setup(test_bounds, setup),
         cmocka_unit_test_setup(test_stale_callback, setup),
+        cmocka_unit_test_setup(test_frozen_time, setup),
         cmocka_unit_test_setup(test_random, setup),
     };
 

@@ -7,6 +7,8 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <sched.h>
+#include "abi/tlfs/intercept.h"
+#include "abi/tlfs/management.h"
 #include "abi/tlfs/msr.h"
 #include "tests/unit/shim_apic.h"
 
@@ -108,8 +110,7 @@ static void test_registers(void **state)
     for (uint32_t i = 0; i < 16; i++)
         assert_int_equal(rd(HV_X64_MSR_SINT0 + i), 0x10000);
     assert_int_equal(synic_msr_write(vp, HV_X64_MSR_SVERSION, 1), -EPERM);
-    assert_int_equal(synic_msr_write(vp, HV_X64_MSR_SIRBP, 0), -EPERM);
-    assert_int_equal(synic_msr_read(vp, HV_X64_MSR_SIRBP, &v), -EPERM);
+    assert_int_equal(rd(HV_X64_MSR_SIRBP), 0);
     assert_int_equal(synic_msr_read(vp, HV_X64_MSR_SINT0 + 16, &v), -EPERM);
     assert_int_equal(synic_msr_write(vp, HV_X64_MSR_SCONTROL - 1, 0), -EPERM);
 
@@ -344,6 +345,95 @@ static void test_offer(void **state)
     assert_int_equal(vp->synic.offer_waiting, 0);
 }
 
+#define RING_PAGE 0x3000U
+#define BELL      5U
+
+static struct hv_synic_event_ring *bell_ring(void)
+{
+    return &((struct hv_synic_event_ring_page *)(void *)&shim.ram[RING_PAGE])
+                ->sint_event_ring[BELL];
+}
+
+static void ring_on(uint64_t sint)
+{
+    wr(HV_X64_MSR_SIRBP, RING_PAGE | 1);
+    wr(HV_X64_MSR_SINT0, VECTOR);
+    wr(HV_X64_MSR_SINT0 + BELL, sint);
+}
+
+static void test_ring(void **state)
+{
+    struct hv_synic_event_ring *ring = bell_ring();
+
+    assert_int_equal(synic_ring_push(vp, BELL, 1), -ENODEV);
+    memset(ring, 0xFF, sizeof(*ring));
+    ring_on(VECTOR | HV_SYNIC_SINT_AS_INTERCEPT);
+    assert_int_equal(ring->data[0], 0);
+    assert_int_equal(synic_ring_push(vp, 16, 1), -EINVAL);
+    assert_int_equal(synic_ring_push(vp, BELL, 0), -EINVAL);
+    assert_int_equal(synic_ring_push(vp, BELL, 77), 0);
+    assert_int_equal(ring->data[0], 77);
+    assert_int_equal(ring->signal_masked, 1);
+    /* The parent hears of it in the slot of intercepts, once while it has not looked. */
+    assert_int_equal(slot(0)->header.message_type, HVMSG_SYNIC_SINT_INTERCEPT);
+    assert_int_equal(slot(0)->payload[0], BELL);
+    assert_int_equal(taken(), VECTOR);
+    assert_int_equal(synic_ring_push(vp, BELL, 78), 0);
+    assert_int_equal(slot(0)->header.message_flags, 0);
+    assert_int_equal(taken(), -1);
+    assert_int_equal(guest_receive(0), HVMSG_SYNIC_SINT_INTERCEPT);
+    /* Emptied: signals are wanted again. */
+    ring->data[0] = ring->data[1] = 0;
+    ring->signal_masked = 0;
+    assert_int_equal(synic_ring_push(vp, BELL, 79), 0);
+    assert_int_equal(ring->data[2], 79);
+    assert_int_equal(guest_receive(0), HVMSG_SYNIC_SINT_INTERCEPT);
+    /* Switched off and on, it begins anew. */
+    wr(HV_X64_MSR_SIRBP, RING_PAGE);
+    assert_int_equal(synic_ring_push(vp, BELL, 80), -ENODEV);
+    wr(HV_X64_MSR_SIRBP, RING_PAGE | 1);
+    assert_int_equal(synic_ring_push(vp, BELL, 80), 0);
+    assert_int_equal(ring->data[0], 80);
+    assert_int_equal(ring->data[2], 0);
+}
+
+static void test_ring_full(void **state)
+{
+    struct hv_synic_event_ring *ring = bell_ring();
+
+    ring_on(VECTOR + 1); /* no intercept: its own interrupt */
+    for (uint32_t i = 1; i <= HV_SYNIC_EVENT_RING_MESSAGE_COUNT; i++)
+        assert_int_equal(synic_ring_push(vp, BELL, i), 0);
+    assert_int_equal(taken(), VECTOR + 1);
+    assert_int_equal(slot(0)->header.message_type, 0);
+    assert_int_equal(ring->ring_full, 0);
+    assert_int_equal(synic_ring_push(vp, BELL, 99), -EAGAIN);
+    assert_int_equal(ring->ring_full, 1);
+    for (uint32_t i = 0; i < HV_SYNIC_EVENT_RING_MESSAGE_COUNT; i++) {
+        assert_int_equal(ring->data[i], i + 1);
+        ring->data[i] = 0;
+    }
+    ring->ring_full = 0;
+    assert_int_equal(synic_ring_push(vp, BELL, 99), 0);
+    assert_int_equal(ring->data[0], 99);
+    assert_int_equal(taken(), -1); /* the VP is still at it */
+}
+
+/* Who cannot be told is told the next time. */
+static void test_ring_untold(void **state)
+{
+    struct hv_synic_event_ring *ring = bell_ring();
+
+    ring_on(VECTOR | HV_SYNIC_SINT_AS_INTERCEPT);
+    wr(HV_X64_MSR_SIMP, SIM_PAGE);
+    assert_int_equal(synic_ring_push(vp, BELL, 1), 0);
+    assert_int_equal(ring->signal_masked, 0);
+    wr(HV_X64_MSR_SIMP, SIM_PAGE | 1);
+    assert_int_equal(synic_ring_push(vp, BELL, 2), 0);
+    assert_int_equal(guest_receive(0), HVMSG_SYNIC_SINT_INTERCEPT);
+    assert_int_equal(ring->data[1], 2);
+}
+
 /*
  * Two senders on other LPs, one guest that frees slots: all arrive, each sender's in order.
  * They yield where they would spin: ticket locks crawl when there are more threads than cores.
@@ -419,6 +509,9 @@ int main(void)
         cmocka_unit_test_setup(test_auto_eoi, setup_on),
         cmocka_unit_test_setup(test_events, setup_on),
         cmocka_unit_test_setup(test_offer, setup_on),
+        cmocka_unit_test_setup(test_ring, setup_on),
+        cmocka_unit_test_setup(test_ring_full, setup_on),
+        cmocka_unit_test_setup(test_ring_untold, setup_on),
         cmocka_unit_test_setup(test_threads, setup_on),
     };
 

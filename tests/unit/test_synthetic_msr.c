@@ -74,6 +74,7 @@ static const struct {
     {HV_X64_MSR_SIEFP, HV_MSR_SYNIC_AVAILABLE, true, true},
     {HV_X64_MSR_SIMP, HV_MSR_SYNIC_AVAILABLE, true, true},
     {HV_X64_MSR_EOM, HV_MSR_SYNIC_AVAILABLE, true, true},
+    {HV_X64_MSR_SIRBP, HV_CREATE_PORT, true, true},
     {HV_X64_MSR_GUEST_IDLE, HV_MSR_GUEST_IDLE_AVAILABLE, true, false},
     {HV_X64_MSR_CRASH_P0, 0, true, true},
     {HV_X64_MSR_CRASH_P1, 0, true, true},

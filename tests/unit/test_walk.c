@@ -21,6 +21,7 @@ static _Alignas(8) uint8_t ram[RAM_SIZE];
 static struct walk_mode mode;
 static struct segment code_segment;
 static bool long_mode;
+static bool read_only; /* memory cannot be written */
 
 int guest_read(struct partition *p, gpa_t addr, void *buf, size_t len)
 {
@@ -28,6 +29,11 @@ int guest_read(struct partition *p, gpa_t addr, void *buf, size_t len)
         return -EFAULT;
     memcpy(buf, ram + addr.v, len);
     return 0;
+}
+
+void *guest_page(struct partition *p, gpa_t addr, enum access access)
+{
+    return addr.v < RAM_SIZE && !(access & ACCESS_WRITE && read_only) ? ram + addr.v : NULL;
 }
 
 uint64_t vendor_vp_get(const struct vp *vp, enum vreg r)

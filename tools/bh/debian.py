@@ -202,20 +202,33 @@ class Cache:
 
     def root(self, label, names, release="bookworm", refresh=False, closure=True):
         """A folder holding the named packages with all that they depend on, unpacked together."""
+        def choose(apt):
+            return apt.closure(names) if closure else [(n, apt.newest(n)) for n in names]
+
+        return self.chosen(label, sorted(names), choose, release, refresh=refresh)
+
+    def chosen(self, label, asked, choose, release="bookworm", finish=None, refresh=False):
+        """
+        A folder of packages that CHOOSE(apt) lists as [(name, version)], unpacked together. It is
+        made anew when ASKED, a list of strings, is not what it was made for. FINISH(folder) may
+        change it before it appears.
+        """
         final = self.folder / "roots" / release / label
         record = final / ".packages.json"
         with self._lock():
             if record.exists() and not refresh:
-                if json.loads(record.read_text())["asked"] == sorted(names):
+                if json.loads(record.read_text())["asked"] == asked:
                     return final
             apt = AptRoot(self.folder, release)
             apt.update(force=refresh)
-            rows = apt.closure(names) if closure else [(n, apt.newest(n)) for n in names]
+            rows = choose(apt)
             with paths.staged_dir(final) as stage:
                 merged_usr(stage)
                 self._fill(apt, rows, stage)
+                if finish:
+                    finish(stage)
                 (stage / ".packages.json").write_text(
-                    json.dumps({"asked": sorted(names), "got": rows}, indent=1))
+                    json.dumps({"asked": asked, "got": rows}, indent=1))
         return final
 
     def kernel(self, nickname, refresh=False):

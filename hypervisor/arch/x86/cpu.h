@@ -35,31 +35,44 @@
 #define RFLAGS_TF    BIT64(8)
 #define RFLAGS_IF    BIT64(9)
 #define RFLAGS_VM    BIT64(17)
+#define RFLAGS_AC    BIT64(18)
 
 /* MSR numbers, APM volume 2 appendix A. */
-#define MSR_TSC          0x00000010U
-#define MSR_APIC_BASE    0x0000001bU
-#define MSR_TSC_ADJUST   0x0000003bU
-#define MSR_MTRR_CAP     0x000000feU
-#define MSR_MTRR_FIRST   0x00000200U /* PHYSBASE0 */
-#define MSR_MTRR_LAST    0x0000020fU
-#define MSR_MTRR_FIX64K  0x00000250U
-#define MSR_MTRR_FIX16KA 0x00000258U
-#define MSR_MTRR_FIX16KB 0x00000259U
-#define MSR_MTRR_FIX4K   0x00000268U /* ..0x26f */
-#define MSR_PAT          0x00000277U
-#define MSR_MTRR_DEFTYPE 0x000002ffU
-#define MSR_X2APIC_FIRST 0x00000800U
-#define MSR_X2APIC_LAST  0x000008ffU
-#define MSR_HV_FIRST     0x40000000U
-#define MSR_HV_LAST      0x4000ffffU
-#define MSR_EFER         0xc0000080U
-#define MSR_FS_BASE      0xc0000100U
-#define MSR_GS_BASE      0xc0000101U
-#define MSR_TSC_AUX      0xc0000103U
-#define MSR_VM_CR        0xc0010114U
-#define MSR_VM_HSAVE_PA  0xc0010117U
-#define MSR_SVM_KEY      0xc0010118U
+#define MSR_TSC            0x00000010U
+#define MSR_APIC_BASE      0x0000001bU
+#define MSR_TSC_ADJUST     0x0000003bU
+#define MSR_MICROCODE      0x0000008bU
+#define MSR_MTRR_CAP       0x000000feU
+#define MSR_SYSENTER_CS    0x00000174U
+#define MSR_SYSENTER_EIP   0x00000176U
+#define MSR_MCG_CAP        0x00000179U
+#define MSR_MCG_STATUS     0x0000017aU
+#define MSR_MISC_ENABLE    0x000001a0U
+#define MSR_MTRR_FIRST     0x00000200U /* PHYSBASE0 */
+#define MSR_MTRR_LAST      0x0000020fU
+#define MSR_MTRR_FIX64K    0x00000250U
+#define MSR_MTRR_FIX16KA   0x00000258U
+#define MSR_MTRR_FIX16KB   0x00000259U
+#define MSR_MTRR_FIX4K     0x00000268U /* ..0x26f */
+#define MSR_PAT            0x00000277U
+#define MSR_MTRR_DEFTYPE   0x000002ffU
+#define MSR_X2APIC_FIRST   0x00000800U
+#define MSR_X2APIC_LAST    0x000008ffU
+#define MSR_HV_FIRST       0x40000000U
+#define MSR_HV_LAST        0x4000ffffU
+#define MSR_EFER           0xc0000080U
+#define MSR_STAR           0xc0000081U
+#define MSR_SFMASK         0xc0000084U
+#define MSR_FS_BASE        0xc0000100U
+#define MSR_GS_BASE        0xc0000101U
+#define MSR_KERNEL_GS_BASE 0xc0000102U
+#define MSR_TSC_AUX        0xc0000103U
+#define MSR_SYSCFG         0xc0010010U
+#define MSR_HWCR           0xc0010015U
+#define MSR_DE_CFG         0xc0011029U
+#define MSR_VM_CR          0xc0010114U
+#define MSR_VM_HSAVE_PA    0xc0010117U
+#define MSR_SVM_KEY        0xc0010118U
 
 static inline uint64_t cpu_rdmsr(uint32_t msr)
 {

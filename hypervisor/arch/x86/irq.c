@@ -36,12 +36,18 @@ static void device_interrupt(struct lp *lp, uint8_t vector)
     vapic_set_irr(vp, vector, level);
 }
 
-static void console_interrupt(void)
+/* Dumps look at VPs of children, which an idle LP has promised not to. */
+static void console_interrupt(struct lp *lp)
 {
+    bool quiet = atomic_load_explicit(&lp->quiet, memory_order_relaxed) & 1;
     int key;
 
+    if (quiet)
+        lp_quiet_end();
     while ((key = console_input()) >= 0)
         dump_key(key);
+    if (quiet)
+        lp_quiet_begin();
     lapic_eoi();
 }
 
@@ -62,7 +68,7 @@ void irq_handle(uint8_t vector)
         lp->timer_fired = true;
         return;
     case VECTOR_HV_CONSOLE:
-        console_interrupt();
+        console_interrupt(lp);
         return;
     default:
         if (vector >= VECTOR_HV_FIRST)

@@ -12,7 +12,7 @@
 #include "hypervisor/sched/clock.h"
 #include "lib/bits.h"
 
-#define STACK_PAGES 4
+#define STACK_PAGES 8
 #define IST_PAGES   2
 
 struct lp *lps[LP_MAX];
@@ -110,25 +110,48 @@ static void idle(struct lp *lp)
 {
     uint64_t start = clock_tsc();
 
+    atomic_store_explicit(&lp->idle, true, memory_order_relaxed);
+    lp_quiet_begin();
     if (!atomic_load_explicit(&lp->need_resched, memory_order_relaxed) && !lp->timer_fired)
         vendor_wait();
+    lp_quiet_end();
+    atomic_store_explicit(&lp->idle, false, memory_order_relaxed);
     lp->idle_tsc += clock_tsc() - start;
 }
 
+/* Take the extended state of the last VP out of the registers: anybody may have it then. */
+static void unload(struct lp *lp)
+{
+    struct vp *vp = lp->current;
+
+    if (!vp)
+        return;
+    xstate_save(vp->xstate);
+    lp->current = NULL;
+    /* Release: whoever waits for it in vp_pause() sees all of the VP's state. */
+    atomic_store_explicit(&vp->loaded, false, memory_order_release);
+}
+
 /*
- * Extended state stays in the registers as long as the same VP comes again: all VPs are pinned, so
- * nobody needs it elsewhere. One that may move has to be saved before the next sched_pick().
+ * Extended state stays in the registers as long as the same VP comes again. False if the VP is
+ * held: pairs with vp_pause(), which says so and then looks whether it is loaded.
  */
-static void switch_to(struct lp *lp, struct vp *vp)
+static bool switch_to(struct lp *lp, struct vp *vp)
 {
     if (lp->current == vp)
-        return;
-    if (lp->current)
-        xstate_save(lp->current->xstate);
+        return true;
+    unload(lp);
+    atomic_store_explicit(&vp->lp, lp, memory_order_relaxed);
+    atomic_store_explicit(&vp->loaded, true, memory_order_seq_cst);
+    if (atomic_load_explicit(&vp->pauses, memory_order_seq_cst)) {
+        atomic_store_explicit(&vp->loaded, false, memory_order_release);
+        vp_give_up(vp);
+        return false;
+    }
     xstate_load(vp->xstate);
     lp->current = vp;
-    atomic_store_explicit(&vp->lp, lp, memory_order_relaxed);
     trace(TRACE_SWITCH, vp->index.v, vp->partition->id);
+    return true;
 }
 
 struct lp_call {
@@ -164,11 +187,68 @@ void lp_run_on(struct lp *lp, void (*fn)(void *arg), void *arg)
         cpu_relax();
 }
 
+void lp_quiet_begin(void)
+{
+    atomic_fetch_add_explicit(&this_lp()->quiet, 1, memory_order_seq_cst);
+}
+
+void lp_quiet_end(void)
+{
+    atomic_fetch_add_explicit(&this_lp()->quiet, 1, memory_order_seq_cst);
+}
+
+void lp_barrier(void)
+{
+    struct lp *self = this_lp();
+
+    lp_quiet_begin();
+    for (uint32_t i = 0; i < lp_count; i++) {
+        uint64_t before = atomic_load_explicit(&lps[i]->quiet, memory_order_seq_cst);
+
+        while (lps[i] != self && !(before & 1) &&
+               atomic_load_explicit(&lps[i]->quiet, memory_order_acquire) == before)
+            cpu_relax();
+    }
+    lp_quiet_end();
+}
+
 void lp_reschedule(struct lp *lp)
 {
     atomic_store_explicit(&lp->need_resched, true, memory_order_release);
     if (lp != this_lp())
         lapic_send_fixed(lp->apic_id, VECTOR_HV_KICK);
+}
+
+/* Take a VP that waits elsewhere; one look at each LP, no lock where nobody waits. */
+static bool steal_work(struct lp *lp)
+{
+    for (uint32_t i = 0; lp->runs_vps && i < lp_count; i++)
+        if (lps[i] != lp && sched_steal(&lp->sched, &lps[i]->sched, clock_tsc()))
+            return true;
+    return false;
+}
+
+void lp_offer_work(const struct lp *busy)
+{
+    for (uint32_t i = 0; i < lp_count; i++) {
+        if (lps[i] != busy && lps[i]->runs_vps &&
+            atomic_load_explicit(&lps[i]->idle, memory_order_relaxed)) {
+            lp_reschedule(lps[i]);
+            return;
+        }
+    }
+}
+
+static struct sched_entity *choose(struct lp *lp, struct sched_slice *slice)
+{
+    struct sched_entity *e = sched_pick(&lp->sched, clock_tsc(), slice);
+
+    /* Before anybody else may take it: see sched_pick(). The parent's VPs never leave. */
+    if (!e && lp->current && lp->current->partition->is_child)
+        unload(lp);
+    if (!e && steal_work(lp))
+        e = sched_pick(&lp->sched, clock_tsc(), slice);
+    return e;
 }
 
 _Noreturn void lp_loop(void)
@@ -187,14 +267,16 @@ _Noreturn void lp_loop(void)
         }
         atomic_store_explicit(&lp->need_resched, false, memory_order_relaxed);
         take_call(lp);
-        e = sched_pick(&lp->sched, clock_tsc(), &slice);
+        if (lp->current && vp_held(lp->current))
+            unload(lp);
+        e = choose(lp, &slice);
         lp->slice_end = slice.until;
         timers_service(lp);
         if (e) {
             struct vp *vp = container_of(e, struct vp, sched);
 
-            switch_to(lp, vp);
-            vp_run(vp);
+            if (switch_to(lp, vp))
+                vp_run(vp);
         } else {
             idle(lp);
         }

@@ -25,6 +25,8 @@ enum exit_reason {
     EXIT_GPA_FAULT, /* access that the nested tables do not allow */
     EXIT_CR8_WRITE, /* MOV to CR8, where the processor does not do it alone */
     EXIT_UNDEFINED, /* an instruction that this partition does not have: #UD */
+    EXIT_FORBIDDEN, /* an instruction that faults here: #GP */
+    EXIT_CACHE,     /* INVD, or WBINVD of a child */
     EXIT_SHUTDOWN,  /* triple fault */
     EXIT_INVALID,   /* guest state that the processor refuses */
 };
@@ -60,7 +62,38 @@ struct segment {
     uint16_t attributes;
 };
 
-enum vreg { VREG_CR0, VREG_CR2, VREG_CR3, VREG_CR4, VREG_EFER, VREG_PAT, VREG_GDTR, VREG_IDTR };
+enum vreg {
+    VREG_CR0,
+    VREG_CR2,
+    VREG_CR3,
+    VREG_CR4,
+    VREG_EFER,
+    VREG_PAT,
+    VREG_GDTR,
+    VREG_IDTR,
+    VREG_GDTR_LIMIT,
+    VREG_IDTR_LIMIT,
+    VREG_DR6,
+    VREG_DR7,
+    VREG_STAR,
+    VREG_LSTAR,
+    VREG_CSTAR,
+    VREG_SFMASK,
+    VREG_KERNEL_GS_BASE,
+    VREG_SYSENTER_CS,
+    VREG_SYSENTER_EIP,
+    VREG_SYSENTER_ESP,
+    VREG_RFLAGS,
+};
+
+/** An exception, interrupt or NMI whose delivery stands before the next instruction. */
+struct vp_event {
+    bool valid;
+    uint8_t type; /* enum hv_interruption_type */
+    uint8_t vector;
+    bool has_error_code;
+    uint32_t error_code;
+};
 
 /** 0 if this processor can run guests; else -ENODEV and `*why` says what is missing. */
 int vendor_probe(const char **why);
@@ -95,11 +128,31 @@ void vendor_vp_run(struct vp *vp, struct exit *exit);
 /** Wait for an interrupt, with no gap between enabling and waiting; returns with them disabled. */
 void vendor_wait(void);
 
+/** An event waits to be delivered at the next entry; the next instruction is in a shadow. */
+bool vendor_vp_event_pending(const struct vp *vp);
+bool vendor_vp_in_shadow(const struct vp *vp);
+
 /** The exiting instruction is done: move RIP on and end the interrupt shadow. */
 void vendor_vp_skip(struct vp *vp, unsigned len);
 
 uint64_t vendor_vp_get(const struct vp *vp, enum vreg r);
 void vendor_vp_get_segment(const struct vp *vp, enum seg s, struct segment *out);
+
+/**
+ * Set registers from outside; the VP does not run. -EINVAL: a value that the processor would
+ * refuse, or that this partition must not have. Registers that depend on each other may be set in
+ * any order: whether they fit together is decided at the next entry, where EXIT_INVALID says no.
+ */
+int vendor_vp_set(struct vp *vp, enum vreg r, uint64_t v);
+int vendor_vp_set_segment(struct vp *vp, enum seg s, const struct segment *from);
+
+/** The event that waits for the next entry, and another one or none instead of it; -EINVAL. */
+void vendor_vp_get_event(const struct vp *vp, struct vp_event *out);
+int vendor_vp_set_event(struct vp *vp, const struct vp_event *e);
+
+/** HV_INTERRUPT_STATE_* bits: what holds interrupts and NMIs back. */
+uint64_t vendor_vp_interrupt_state(const struct vp *vp);
+void vendor_vp_set_interrupt_state(struct vp *vp, uint64_t state);
 
 /** Guest writes of EFER and PAT; -EPERM for a value that must fault. */
 int vendor_vp_set_efer(struct vp *vp, uint64_t v);
@@ -112,6 +165,11 @@ uint64_t vendor_vp_tsc_offset(const struct vp *vp);
 /** An interrupt acknowledged from the 8259 is waiting for this VP; bypasses the APIC. Any LP. */
 void vendor_vp_set_extint(struct vp *vp, uint8_t vector);
 bool vendor_vp_extint_pending(const struct vp *vp);
+void vendor_vp_clear_extint(struct vp *vp);
+
+/** Its vector, or -1; and drop it. */
+int vendor_vp_extint(const struct vp *vp);
+void vendor_vp_clear_extint(struct vp *vp);
 
 /** Make an NMI pending; flush the VP's linear mappings at its next entry. */
 void vendor_vp_nmi(struct vp *vp);

@@ -8,7 +8,7 @@
 
 static const struct test_group *const groups[] = {
     &group_smoke, &group_cpuid_msr, &group_hypercall, &group_synic,   &group_stimer,
-    &group_smp,   &group_apic,      &group_irq,       &group_hostile,
+    &group_smp,   &group_apic,      &group_irq,       &group_hostile, &group_child,
 };
 
 extern uint64_t test_pt[512];

@@ -92,12 +92,18 @@ int vendor_vp_create(struct vp *vp)
 {
     struct vp_arch *a;
     hpa_t page;
-    int rc = frame_alloc(2, 1, &page);
+    hpa_t vmcb;
+    int rc = partition_alloc(vp->partition, 1, &page);
 
     if (rc)
         return rc;
+    rc = partition_alloc(vp->partition, 1, &vmcb);
+    if (rc) {
+        partition_free(vp->partition, page, 1);
+        return rc;
+    }
     a = hpa_to_virt(page);
-    a->vmcb_pa = hpa(page.v + PAGE_SIZE);
+    a->vmcb_pa = vmcb;
     a->vmcb = hpa_to_virt(a->vmcb_pa);
     timer_init(&a->retry, retry_fired);
     vp->arch = a;
@@ -110,7 +116,8 @@ void vendor_vp_destroy(struct vp *vp)
     if (!vp->arch)
         return;
     timer_cancel(&vp->arch->retry);
-    frame_free(virt_to_hpa(vp->arch), 2);
+    partition_free(vp->partition, vp->arch->vmcb_pa, 1);
+    partition_free(vp->partition, virt_to_hpa(vp->arch), 1);
     vp->arch = NULL;
 }
 
@@ -190,7 +197,8 @@ static const struct {
     {VMEXIT_MWAIT, EXIT_UNDEFINED, 0, 0},   {VMEXIT_VMRUN, EXIT_UNDEFINED, 0, 0},
     {VMEXIT_VMLOAD, EXIT_UNDEFINED, 0, 0},  {VMEXIT_VMSAVE, EXIT_UNDEFINED, 0, 0},
     {VMEXIT_STGI, EXIT_UNDEFINED, 0, 0},    {VMEXIT_CLGI, EXIT_UNDEFINED, 0, 0},
-    {VMEXIT_SKINIT, EXIT_UNDEFINED, 0, 0},
+    {VMEXIT_SKINIT, EXIT_UNDEFINED, 0, 0},  {VMEXIT_INVD, EXIT_CACHE, INSN_INVD, 2},
+    {VMEXIT_RDPMC, EXIT_FORBIDDEN, 0, 0},   {VMEXIT_WBINVD, EXIT_CACHE, INSN_WBINVD, 2},
 };
 
 static void describe_exit(struct vp *vp, struct exit *e)
@@ -258,7 +266,9 @@ static void enter_guest(struct vp *vp, struct lp *lp)
     struct vmcb *c = a->vmcb;
     uint64_t cr0 = c->cr0, cr3 = c->cr3, cr4 = c->cr4;
 
+    lp_quiet_begin();
     svm_enter(&vp->regs, a->vmcb_pa.v, lp->vendor->host_vmcb.v);
+    lp_quiet_end();
     /* Release: a waiter for the flush of this VP sees what the guest wrote before. */
     atomic_fetch_add_explicit(&vp->entries, 1, memory_order_release);
     atomic_store_explicit(&vp->in_guest, false, memory_order_seq_cst);
@@ -292,6 +302,11 @@ void vendor_vp_run(struct vp *vp, struct exit *exit)
     struct vmcb *c = a->vmcb;
     struct lp *lp = this_lp();
 
+    if (a->changed && !svm_set_consistent(vp)) {
+        exit->reason = EXIT_INVALID;
+        exit->code = VMEXIT_INVALID;
+        return;
+    }
     svm_events_prepare(vp);
     asid_prepare(a, lp);
     load_registers(vp, c);

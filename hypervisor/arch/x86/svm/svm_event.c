@@ -25,16 +25,23 @@ static bool contributory(uint8_t vector)
     return vector == 0 || (vector >= 10 && vector <= 14);
 }
 
-static bool has_error_code(uint8_t vector)
+bool svm_event_has_error_code(uint8_t vector)
 {
     return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
+}
+
+/* VMRUN refuses the others, APM volume 2 section 15.20. */
+bool svm_event_exception(uint8_t vector)
+{
+    return vector <= 1 || (vector >= 3 && vector <= 8) || (vector >= 10 && vector <= 14) ||
+           (vector >= 16 && vector <= 19);
 }
 
 static uint64_t exception_event(uint8_t vector, uint32_t error_code)
 {
     uint64_t event = vector | EVENT_EXCEPTION | EVENT_VALID;
 
-    if (has_error_code(vector))
+    if (svm_event_has_error_code(vector))
         event |= EVENT_ERROR_VALID | (uint64_t)error_code << 32;
     return event;
 }
@@ -223,4 +230,14 @@ void svm_events_collect(struct vp *vp)
 void vendor_vp_set_extint(struct vp *vp, uint8_t vector)
 {
     atomic_store_explicit(&vp->arch->extint_vector, vector, memory_order_relaxed);
+}
+
+int vendor_vp_extint(const struct vp *vp)
+{
+    return atomic_load_explicit(&vp->arch->extint_vector, memory_order_relaxed);
+}
+
+void vendor_vp_clear_extint(struct vp *vp)
+{
+    atomic_store_explicit(&vp->arch->extint_vector, -1, memory_order_relaxed);
 }

@@ -14,6 +14,7 @@
 #define MSR_WRITE   2
 
 hpa_t svm_parent_iopm, svm_parent_msrpm;
+hpa_t svm_child_iopm, svm_child_msrpm;
 
 /* The MSRs that the parent does not reach natively. 0x40000000.. are outside the map: always exit.
  */
@@ -35,7 +36,19 @@ static const struct {
     {MSR_VM_CR, MSR_SVM_KEY, MSR_READ | MSR_WRITE},
 };
 
-static void msrpm_set(uint8_t *map, uint32_t msr, uint8_t what)
+/* What a child reaches natively: registers that the world switch exchanges. */
+static const struct {
+    uint32_t first, last;
+    uint8_t what;
+} child_msrs[] = {
+    {MSR_TSC, MSR_TSC, MSR_READ},
+    {MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_READ | MSR_WRITE},
+    {MSR_STAR, MSR_SFMASK, MSR_READ | MSR_WRITE},
+    {MSR_FS_BASE, MSR_KERNEL_GS_BASE, MSR_READ | MSR_WRITE},
+    {MSR_TSC_AUX, MSR_TSC_AUX, MSR_READ | MSR_WRITE},
+};
+
+static void msrpm_change(uint8_t *map, uint32_t msr, uint8_t what, bool exits)
 {
     uint32_t base, index;
 
@@ -51,7 +64,31 @@ static void msrpm_set(uint8_t *map, uint32_t msr, uint8_t what)
     } else {
         return; /* not in the map: such MSRs always exit */
     }
-    map[base + index / 4] |= (uint8_t)(what << (index % 4 * 2));
+    what = (uint8_t)(what << (index % 4 * 2));
+    if (exits)
+        map[base + index / 4] |= what;
+    else
+        map[base + index / 4] &= (uint8_t)~what;
+}
+
+/* Every port and every MSR exits, except those of the table. */
+static int child_maps_init(void)
+{
+    uint8_t *map;
+    int rc = frame_alloc(IOPM_PAGES, 1, &svm_child_iopm);
+
+    if (rc)
+        return rc;
+    rc = frame_alloc(MSRPM_PAGES, 1, &svm_child_msrpm);
+    if (rc)
+        return rc;
+    memset(hpa_to_virt(svm_child_iopm), 0xff, IOPM_PAGES * PAGE_SIZE);
+    map = hpa_to_virt(svm_child_msrpm);
+    memset(map, 0xff, MSRPM_PAGES * PAGE_SIZE);
+    for (size_t i = 0; i < ARRAY_SIZE(child_msrs); i++)
+        for (uint32_t m = child_msrs[i].first; m <= child_msrs[i].last; m++)
+            msrpm_change(map, m, child_msrs[i].what, false);
+    return 0;
 }
 
 int svm_maps_init(void)
@@ -67,8 +104,8 @@ int svm_maps_init(void)
     map = hpa_to_virt(svm_parent_msrpm);
     for (size_t i = 0; i < ARRAY_SIZE(parent_msrs); i++)
         for (uint32_t m = parent_msrs[i].first; m <= parent_msrs[i].last; m++)
-            msrpm_set(map, m, parent_msrs[i].what);
-    return 0;
+            msrpm_change(map, m, parent_msrs[i].what, true);
+    return child_maps_init();
 }
 
 void vendor_intercept_ports(uint16_t first, unsigned count)

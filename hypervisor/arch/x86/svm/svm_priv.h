@@ -48,7 +48,10 @@ struct vp_arch {
     uint64_t good_cr0, good_cr3, good_cr4; /* accepted by the last VMRUN */
     struct svm_length lengths[SVM_LENGTHS];
     bool recovering; /* the next refusal is final */
+    bool changed;    /* registers were set from outside: see svm_set_consistent() */
 };
+
+_Static_assert(sizeof(struct vp_arch) <= PAGE_SIZE, "one page of a partition's memory");
 
 /* svm_event.c */
 
@@ -60,6 +63,18 @@ void svm_events_collect(struct vp *vp);
 
 /** An IRET was intercepted: NMIs open once it is executed. */
 void svm_events_iret(struct vp *vp);
+
+/** Exceptions that can be injected, and those of them with an error code. */
+bool svm_event_exception(uint8_t vector);
+bool svm_event_has_error_code(uint8_t vector);
+
+/* svm_set.c */
+
+/**
+ * Before the entry after registers were set from outside: settle what the processor derives, and
+ * tell whether it would accept the state (APM volume 2 section 15.5.1).
+ */
+bool svm_set_consistent(struct vp *vp);
 
 /* svm.c */
 void svm_enter(struct vp_regs *regs, uint64_t guest_vmcb, uint64_t host_vmcb);
@@ -75,8 +90,9 @@ void svm_length_init(uint32_t svm_features);
 /** Length of the instruction that exited, of a `kind` (enum insn_simple) that is `usual` long. */
 uint8_t svm_insn_length(struct vp *vp, uint8_t kind, uint8_t usual);
 
-/* svm_maps.c: permission maps of the parent partition. */
+/* svm_maps.c: permission maps of the parent partition, and of all children. */
 int svm_maps_init(void);
 extern hpa_t svm_parent_iopm, svm_parent_msrpm;
+extern hpa_t svm_child_iopm, svm_child_msrpm;
 
 #endif

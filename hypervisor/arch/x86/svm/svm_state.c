@@ -26,13 +26,19 @@
 static const struct vmcb_segment data16 = {0, ATTR_DATA16, 0xffff, 0};
 static const struct vmcb_segment table16 = {0, 0, 0xffff, 0};
 
-static void set_intercepts(struct vmcb *c)
+static void set_intercepts(const struct vp *vp, struct vmcb *c)
 {
-    c->intercept[3] = INTERCEPT3_INTR | INTERCEPT3_NMI | INTERCEPT3_CPUID | INTERCEPT3_HLT |
-                      INTERCEPT3_INVLPGA | INTERCEPT3_IOIO | INTERCEPT3_MSR | INTERCEPT3_SHUTDOWN;
+    c->intercept[3] = INTERCEPT3_INTR | INTERCEPT3_NMI | INTERCEPT3_CPUID | INTERCEPT3_INVD |
+                      INTERCEPT3_HLT | INTERCEPT3_INVLPGA | INTERCEPT3_IOIO | INTERCEPT3_MSR |
+                      INTERCEPT3_SHUTDOWN;
     c->intercept[4] = INTERCEPT4_VMRUN | INTERCEPT4_VMMCALL | INTERCEPT4_VMLOAD |
                       INTERCEPT4_VMSAVE | INTERCEPT4_STGI | INTERCEPT4_CLGI | INTERCEPT4_SKINIT |
                       INTERCEPT4_MONITOR | INTERCEPT4_MWAIT;
+    if (vp->partition->is_root)
+        return;
+    /* What stalls everybody, and counters that count everybody. */
+    c->intercept[3] |= INTERCEPT3_RDPMC;
+    c->intercept[4] |= INTERCEPT4_WBINVD;
 }
 
 /* RDX after INIT: family, model and stepping. */
@@ -51,9 +57,9 @@ void vendor_vp_reset(struct vp *vp)
     uint64_t tsc_offset = c->tsc_offset;
 
     memset(c, 0, sizeof(*c));
-    set_intercepts(c);
-    c->iopm_base = svm_parent_iopm.v;
-    c->msrpm_base = svm_parent_msrpm.v;
+    set_intercepts(vp, c);
+    c->iopm_base = vp->partition->is_root ? svm_parent_iopm.v : svm_child_iopm.v;
+    c->msrpm_base = vp->partition->is_root ? svm_parent_msrpm.v : svm_child_msrpm.v;
     c->tsc_offset = tsc_offset;
     c->np_enable = NESTED_PAGING;
     c->nested_cr3 = gpa_map_root(vp->partition->map).v;
@@ -79,7 +85,7 @@ void vendor_vp_reset(struct vp *vp)
     a->flush_tlb = true;
     a->virq_vector = -1;
     atomic_store_explicit(&a->extint_vector, -1, memory_order_relaxed);
-    a->nmi_pending = a->nmi_masked = a->iret_pending = false;
+    a->nmi_pending = a->nmi_masked = a->iret_pending = a->changed = false;
     a->good_cr0 = c->cr0;
     a->good_cr3 = c->cr3;
     a->good_cr4 = c->cr4;
@@ -131,6 +137,32 @@ uint64_t vendor_vp_get(const struct vp *vp, enum vreg r)
         return c->gdtr.base;
     case VREG_IDTR:
         return c->idtr.base;
+    case VREG_GDTR_LIMIT:
+        return c->gdtr.limit;
+    case VREG_IDTR_LIMIT:
+        return c->idtr.limit;
+    case VREG_DR6:
+        return c->dr6;
+    case VREG_DR7:
+        return c->dr7;
+    case VREG_STAR:
+        return c->star;
+    case VREG_LSTAR:
+        return c->lstar;
+    case VREG_CSTAR:
+        return c->cstar;
+    case VREG_SFMASK:
+        return c->sfmask;
+    case VREG_KERNEL_GS_BASE:
+        return c->kernel_gs_base;
+    case VREG_SYSENTER_CS:
+        return c->sysenter_cs;
+    case VREG_SYSENTER_EIP:
+        return c->sysenter_eip;
+    case VREG_SYSENTER_ESP:
+        return c->sysenter_esp;
+    case VREG_RFLAGS:
+        return vp->regs.rflags;
     }
     return 0;
 }
@@ -191,6 +223,16 @@ uint64_t vendor_vp_tsc_offset(const struct vp *vp)
 bool vendor_vp_interruptible(const struct vp *vp)
 {
     return (vp->regs.rflags & RFLAGS_IF) && !(vp->arch->vmcb->int_shadow & INT_SHADOW);
+}
+
+bool vendor_vp_in_shadow(const struct vp *vp)
+{
+    return vp->arch->vmcb->int_shadow & INT_SHADOW;
+}
+
+bool vendor_vp_event_pending(const struct vp *vp)
+{
+    return vp->arch->vmcb->event_inj & EVENT_VALID;
 }
 
 void vendor_vp_skip(struct vp *vp, unsigned len)

@@ -17,6 +17,7 @@
 #define INTERCEPT3_SMI      BIT(2)
 #define INTERCEPT3_INIT     BIT(3)
 #define INTERCEPT3_VINTR    BIT(4)
+#define INTERCEPT3_RDPMC    BIT(15)
 #define INTERCEPT3_CPUID    BIT(18)
 #define INTERCEPT3_IRET     BIT(20)
 #define INTERCEPT3_INVD     BIT(22)
@@ -32,6 +33,7 @@
 #define INTERCEPT4_STGI     BIT(4)
 #define INTERCEPT4_CLGI     BIT(5)
 #define INTERCEPT4_SKINIT   BIT(6)
+#define INTERCEPT4_WBINVD   BIT(9)
 #define INTERCEPT4_MONITOR  BIT(10)
 #define INTERCEPT4_MWAIT    BIT(11)
 
@@ -68,6 +70,7 @@
 #define VMEXIT_SMI       0x62
 #define VMEXIT_INIT      0x63
 #define VMEXIT_VINTR     0x64
+#define VMEXIT_RDPMC     0x6f
 #define VMEXIT_CPUID     0x72
 #define VMEXIT_IRET      0x74
 #define VMEXIT_INVD      0x76
@@ -83,6 +86,7 @@
 #define VMEXIT_STGI      0x84
 #define VMEXIT_CLGI      0x85
 #define VMEXIT_SKINIT    0x86
+#define VMEXIT_WBINVD    0x89
 #define VMEXIT_MONITOR   0x8a
 #define VMEXIT_MWAIT     0x8b
 #define VMEXIT_NPF       0x400

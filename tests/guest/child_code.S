@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Programs for children, copied to guest physical address 0x1000 and started there in real mode
+ * with all segments at 0. They report through ports, which their parent answers.
+ */
+    .section .rodata
+    .balign 16
+    .code16
+
+    /* Each kind of intercept once: OUT, IN, a read and a write of unmapped memory, HLT, interrupt. */
+    .globl child_basic, child_basic_end
+child_basic:
+    mov $0x80, %dx
+    mov $0x42, %al
+    out %al, %dx                    /* 1: OUT 0x80, 1 byte */
+    in $0x81, %ax                   /* 2: IN 0x81, 2 bytes; the parent answers 0xbeef */
+    out %ax, $0x82                  /* 3: what came in */
+    mov $0x9000, %ax
+    mov %ax, %ds
+    mov (0x10), %bl                 /* 4: read of 0x90010, which is not mapped */
+    mov %bl, (0x14)                 /* 5: write of 0x90014 */
+    xor %ax, %ax
+    mov %ax, %ds
+    movw $(irq - child_basic + 0x1000), (0x45 * 4)
+    movw $0, (0x45 * 4 + 2)
+    mov $0x7000, %sp
+    sti
+    hlt                             /* absorbed; the parent sends vector 0x45 */
+    cli
+    movb (0x500), %al
+    out %al, $0x83                  /* 6: interrupts taken */
+    lidt (0x600)                    /* an empty table */
+    ud2                             /* 7: triple fault */
+irq:
+    incb (0x500)
+    iret
+child_basic_end:
+
+    /* Does nothing but counts at 0x2000, for ever. */
+    .globl child_spin, child_spin_end
+child_spin:
+    incl (0x2000)
+    jmp child_spin
+child_spin_end:
+
+    /* Answers questions about itself: CPUID of EAX, ECX as the parent sets them. */
+    .globl child_cpuid, child_cpuid_end
+child_cpuid:
+    cpuid
+    out %al, $0x84
+    jmp child_cpuid
+child_cpuid_end:
+
+    .code64

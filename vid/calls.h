@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef VID_CALLS_H
+#define VID_CALLS_H
+
+/* The hypercalls that the module makes on its own account; 0 or -errno unless said otherwise. */
+
+#include "vid.h"
+
+/* The host. */
+int vid_get_partition_id(u64 *id);
+int vid_get_scheduler_type(u32 *type);
+
+/* A partition. Creation takes memory from the parent's pool, all else from the partition's. */
+int vid_create_partition(const struct hv_input_create_partition *in, u64 *id);
+int vid_initialize_partition(struct vid_partition *partition);
+int vid_finalize_partition(u64 id);
+int vid_delete_partition(u64 id);
+int vid_get_property(u64 id, u32 code, u64 *value);
+
+/* A virtual processor. */
+int vid_create_vp(struct vid_partition *partition, u32 index);
+int vid_delete_vp(u64 id, u32 index);
+int vid_map_state_page(struct vid_partition *partition, u32 index, u16 type, void **page);
+void vid_unmap_state_page(u64 id, u32 index, u16 type);
+int vid_get_register(u64 id, u32 index, u32 name, u64 *value);
+/** Sets 64-bit registers in the order given. */
+int vid_set_registers(u64 id, u32 index, const u32 *names, const u64 *values, u16 count);
+
+/* Interrupts; from any context but NMIs. */
+int vid_assert_interrupt(u64 id, u64 control, u64 destination, u32 vector);
+int vid_clear_interrupt(u64 id);
+
+/* Doorbells: a port of the parent with a connection of the same number in the child. */
+int vid_create_doorbell(struct vid_partition *partition, u32 id,
+                        const struct hv_connection_info *info);
+void vid_delete_doorbell(u64 partition_id, u32 id);
+void vid_notify_ring_empty(u32 sint);
+
+#endif

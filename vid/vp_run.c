@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+#include "calls.h"
+#include "irqfd.h"
+#include "trace.h"
+#include "vid.h"
+
+/*
+ * A VP runs while its suspend registers are clear. At an intercept the hypervisor sets
+ * INTERCEPT_SUSPEND, fills the intercept page, and posts one message, whose upcall kicks the
+ * runner. So INTERCEPT_SUSPEND being set says that exactly one kick has come or will come, and a
+ * kick belongs to the intercept that is in the page.
+ */
+
+/* How long the message of an intercept that has happened may take; beyond it is a fault. */
+#define KICK_TIMEOUT (10 * HZ)
+
+_Static_assert(sizeof(struct hv_message) <= MSHV_RUN_VP_BUF_SZ, "the message fits");
+
+void vid_vp_kick(struct vid_vp *vp)
+{
+    atomic64_inc(&vp->kicks);
+    /* Pairs with take_kick(): the intercept page was written before the message was. */
+    smp_store_release(&vp->kicked, true);
+    wake_up(&vp->wait);
+}
+
+static bool take_kick(struct vid_vp *vp)
+{
+    if (!smp_load_acquire(&vp->kicked))
+        return false;
+    WRITE_ONCE(vp->kicked, false);
+    vp->due = false;
+    return true;
+}
+
+/* The order matters: with EXPLICIT_SUSPEND gone the VP runs, and may be at its next intercept
+ * before the other register would be cleared. The hypervisor keeps the order. */
+static int resume(const struct vid_vp *vp)
+{
+    static const u32 names[] = {HV_REGISTER_INTERCEPT_SUSPEND, HV_REGISTER_EXPLICIT_SUSPEND};
+    static const u64 values[] = {0, 0};
+
+    return vid_set_registers(vp->partition->id, vp->index, names, values, 2);
+}
+
+/* Stops the VP. Once it has stopped, no further intercept can come, and *DUE tells of the last. */
+static int suspend(struct vid_vp *vp, bool *due)
+{
+    static const u32 name = HV_REGISTER_EXPLICIT_SUSPEND;
+    static const u64 value = HV_VP_SUSPENDED;
+    u64 intercepted;
+    int error = vid_set_registers(vp->partition->id, vp->index, &name, &value, 1);
+
+    if (!error)
+        error = vid_get_register(vp->partition->id, vp->index, HV_REGISTER_INTERCEPT_SUSPEND,
+                                 &intercepted);
+    if (!error)
+        *due = intercepted & HV_VP_SUSPENDED;
+    return error;
+}
+
+/* Waits for the kick of an intercept that has happened. */
+static int wait_due(struct vid_vp *vp)
+{
+    long left = wait_event_killable_timeout(vp->wait, smp_load_acquire(&vp->kicked), KICK_TIMEOUT);
+
+    if (left > 0) {
+        take_kick(vp);
+        return 0;
+    }
+    /* The kick belongs to the next run, which must not resume the VP before it has come. */
+    vp->due = true;
+    return left ? -EINTR : -EIO;
+}
+
+/* Runs the VP until an intercept (0) or a signal (-EINTR). */
+static int run(struct vid_vp *vp)
+{
+    bool due;
+    int error;
+
+    if (vp->due)
+        return wait_due(vp);
+    error = resume(vp);
+    if (error)
+        return error;
+    if (!wait_event_interruptible(vp->wait, smp_load_acquire(&vp->kicked))) {
+        take_kick(vp);
+        return 0;
+    }
+    vp->interrupted++;
+    error = suspend(vp, &due);
+    if (error)
+        return error;
+    return due ? wait_due(vp) : -EINTR;
+}
+
+/* An end of interrupt that an irqfd waits for is taken here and is nothing to user space. */
+static bool is_taken_here(struct vid_vp *vp)
+{
+    const struct hv_message *message = vp->intercept_page;
+    const struct hv_x64_apic_eoi_message *eoi = (const void *)message->payload;
+
+    if (READ_ONCE(message->header.message_type) != HVMSG_X64_APIC_EOI)
+        return false;
+    return vid_irqfds_acked(vp->partition, READ_ONCE(eoi->interrupt_vector));
+}
+
+long vid_vp_run(struct vid_vp *vp, void __user *argument)
+{
+    u64 id = vp->partition->id;
+    int error;
+
+    trace_vid_run_enter(id, vp->index, vp->due);
+    vp->runs++;
+    do {
+        error = run(vp);
+        if (error) {
+            trace_vid_run_exit(id, vp->index, error);
+            return error;
+        }
+        vp->intercepts++;
+    } while (is_taken_here(vp) && ++vp->acked);
+    trace_vid_run_exit(id, vp->index, READ_ONCE(vp->intercept_page->header.message_type));
+    if (copy_to_user(argument, vp->intercept_page, sizeof(struct hv_message)))
+        return -EFAULT;
+    return 0;
+}
