@@ -87,12 +87,16 @@ static int socket_open(struct console *c, const char *path, struct problem *why)
     return 0;
 }
 
-/* A description of our own, so that O_NONBLOCK does not reach others who have this terminal. */
+/* A description of our own, so that O_NONBLOCK does not reach others who have this terminal or
+   pipe. A file is shared: its offset is everybody's. */
 static int reopen(int fd, int flags)
 {
+    struct stat st;
     char path[32];
     int own;
 
+    if (fstat(fd, &st) < 0 || !(S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)))
+        return fcntl(fd, F_DUPFD_CLOEXEC, 3);
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     own = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     return own >= 0 ? own : fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -101,7 +105,7 @@ static int reopen(int fd, int flags)
 static int terminal_open(struct console *c, struct problem *why)
 {
     c->in = reopen(STDIN_FILENO, O_RDONLY);
-    c->out = reopen(STDOUT_FILENO, O_WRONLY | O_APPEND);
+    c->out = reopen(STDOUT_FILENO, O_WRONLY);
     if (c->out < 0)
         return problem_set(why, -errno, "console: standard output: %m");
     c->raw = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &c->saved_termios) == 0;

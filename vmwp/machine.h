@@ -18,9 +18,10 @@ struct machine_files {
 /** Why a machine stopped. */
 enum machine_outcome {
     MACHINE_RUNS,
-    MACHINE_OFF,   /* the guest has switched it off */
-    MACHINE_RESET, /* the guest wants it built anew */
-    MACHINE_QUIT,  /* the user or a signal has ended it */
+    MACHINE_OFF,     /* the guest has switched it off */
+    MACHINE_RESET,   /* the guest wants it built anew */
+    MACHINE_CRASHED, /* a triple fault, and on_crash says that this is the end */
+    MACHINE_QUIT,    /* the user or a signal has ended it */
     MACHINE_FAILED,
 };
 

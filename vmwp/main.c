@@ -15,7 +15,7 @@
 #include "vmwp/sandbox.h"
 
 /* Exit codes, vmwp.8. */
-enum { EXIT_OFF, EXIT_ERROR, EXIT_USAGE, EXIT_QUIT };
+enum { EXIT_OFF, EXIT_ERROR, EXIT_USAGE, EXIT_QUIT, EXIT_CRASHED };
 
 struct options {
     const char *path;
@@ -100,6 +100,8 @@ static int run_until_off(struct machine *m, struct problem *why)
     case MACHINE_OFF:
         log_verbose("off");
         return EXIT_OFF;
+    case MACHINE_CRASHED:
+        return EXIT_CRASHED;
     case MACHINE_QUIT:
         log_verbose("ended");
         return EXIT_QUIT;

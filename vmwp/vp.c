@@ -97,7 +97,7 @@ static void handle_fatal(struct vp *vp)
     bool reset = m->config->on_crash == CONFIG_CRASH_RESET;
 
     log_error("VP %u: triple fault: the machine is %s", vp->index, reset ? "reset" : "off");
-    machine_stop(m, reset ? MACHINE_RESET : MACHINE_OFF);
+    machine_stop(m, reset ? MACHINE_RESET : MACHINE_CRASHED);
 }
 
 void vp_handle(struct vp *vp, const struct hv_exit *exit)

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "lib/errno.h"
+#include "vmwp/config.h"
+
+#define LEAST "[machine]\nmemory = 64M\n[boot]\nkernel = /k\n"
+
+static struct config c;
+static struct problem why;
+
+static int parse(const char *text)
+{
+    memset(&c, 0x5A, sizeof(c));
+    return config_parse(&c, text, strlen(text), &why);
+}
+
+static void fails(const char *text, const char *expected)
+{
+    assert_int_equal(parse(text), -EINVAL);
+    assert_string_equal(why.text, expected);
+    assert_int_equal(c.name[0], 0x5A); /* untouched */
+}
+
+static void test_least(void **state)
+{
+    assert_int_equal(parse(LEAST), 0);
+    assert_string_equal(c.name, "machine");
+    assert_true(c.memory == 64ULL << 20);
+    assert_int_equal(c.processors, 1);
+    assert_int_equal(c.on_crash, CONFIG_CRASH_POWEROFF);
+    assert_int_equal(c.weight + c.reserve + c.cap, 0);
+    assert_string_equal(c.kernel, "/k");
+    assert_int_equal(c.kernel_line, 4);
+    assert_string_equal(c.initrd, "");
+    assert_string_equal(c.cmdline, "");
+    assert_int_equal(c.serial, CONFIG_SERIAL_TERMINAL);
+    assert_false(c.user_given);
+}
+
+static void test_everything(void **state)
+{
+    assert_int_equal(parse("# all\n\n  [machine]\nname=vm-1\n\tmemory =  4G \nprocessors = 64\n"
+                           "on_crash = reset\n[cpu]\nweight = 10000\nreserve = 25%\ncap = 50%\n"
+                           "[boot]\nkernel = /boot/vm linuz\ninitrd = /boot/i\n"
+                           "cmdline = root=/dev/sda quiet # not a comment\n"
+                           "[serial]\nconsole = unix:/run/x.sock\n[process]\nuser = 1000:100"),
+                     0);
+    assert_string_equal(c.name, "vm-1");
+    assert_true(c.memory == 4ULL << 30);
+    assert_int_equal(c.processors, 64);
+    assert_int_equal(c.on_crash, CONFIG_CRASH_RESET);
+    assert_int_equal(c.weight, 10000);
+    assert_int_equal(c.reserve, 25);
+    assert_int_equal(c.cap, 50);
+    assert_string_equal(c.kernel, "/boot/vm linuz");
+    assert_string_equal(c.cmdline, "root=/dev/sda quiet # not a comment");
+    assert_int_equal(c.serial, CONFIG_SERIAL_UNIX);
+    assert_string_equal(c.serial_path, "/run/x.sock");
+    assert_int_equal(c.uid, 1000);
+    assert_int_equal(c.gid, 100);
+    assert_int_equal(parse(LEAST "[serial]\nconsole = file:/tmp/log\n"), 0);
+    assert_int_equal(c.serial, CONFIG_SERIAL_FILE);
+    assert_int_equal(parse(LEAST "[serial]\nconsole = none\n"), 0);
+    assert_int_equal(c.serial, CONFIG_SERIAL_NONE);
+}
+
+static void test_form(void **state)
+{
+    fails("memory = 1G\n", "line 1: 'memory' stands before the first [section]");
+    fails("[machine\n", "line 1: ']' is missing");
+    fails("[disk]\n", "line 1: unknown section [disk]");
+    fails("[machine]\nmemory\n", "line 2: 'key = value' expected, not 'memory'");
+    fails("[machine]\ncolor = red\n", "line 2: unknown key 'color' in [machine]");
+    fails("[machine]\nkernel = /k\n", "line 2: unknown key 'kernel' in [machine]");
+    fails("[machine]\nmemory = 64M\nmemory = 64M\n", "line 3: 'memory' is given twice");
+    fails("[machine]\nmemory =\n", "line 2: 'memory' has no value");
+    fails("[machine]\nmemory = 64M\a\n", "line 2: a control character");
+    fails("[machine]\nmemory = 64M\n", "line 2: 'kernel' in [boot] is missing");
+    fails("", "line 0: 'memory' in [machine] is missing");
+}
+
+static void test_values(void **state)
+{
+    static const char memory[] = "line 2: memory is a number with M or G, 16M to 1024G, a multiple "
+                                 "of 2M, not '";
+    static const char *const bad[] = {"64",    "M",    "65M",  "14M",  "1025G",
+                                      "2048T", "-64M", "64 M", "0x4M", "99999999999999999999M"};
+    char text[128], expected[256];
+
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        (void)snprintf(text, sizeof(text), "[machine]\nmemory = %s\n", bad[i]);
+        (void)snprintf(expected, sizeof(expected), "%s%s'", memory, bad[i]);
+        fails(text, expected);
+    }
+    fails("[machine]\nprocessors = 0\n", "line 2: processors is a number from 1 to 64, not '0'");
+    fails("[machine]\nprocessors = 65\n", "line 2: processors is a number from 1 to 64, not '65'");
+    fails("[machine]\nname = a/b\n", "line 2: name is made of printable characters without spaces "
+                                     "and slashes, not 'a/b'");
+    fails("[machine]\non_crash = x\n", "line 2: on_crash is poweroff or reset, not 'x'");
+    fails("[cpu]\nweight = 0\n", "line 2: weight is a number from 1 to 10000, not '0'");
+    fails("[cpu]\nreserve = 101%\n", "line 2: reserve is 0% to 100%, not '101%'");
+    fails("[cpu]\ncap = 50\n", "line 2: cap is 1% to 100%, not '50'");
+    fails(LEAST "[cpu]\nreserve = 60%\ncap = 50%\n", "line 7: reserve 60% is more than cap 50%");
+    fails("[boot]\nkernel = k\n", "line 2: kernel wants an absolute path, not 'k'");
+    fails("[serial]\nconsole = tty\n",
+          "line 2: console is none, terminal, file:PATH or unix:PATH, not 'tty'");
+    fails("[serial]\nconsole = file:log\n",
+          "line 2: console file: wants an absolute path, not 'log'");
+    fails("[process]\nuser = root\n",
+          "line 2: user is UID:GID, two numbers from 1 to 4294967294, not 'root'");
+    fails("[process]\nuser = 0:0\n",
+          "line 2: user is UID:GID, two numbers from 1 to 4294967294, not '0:0'");
+}
+
+static void test_lengths(void **state)
+{
+    char text[8192];
+
+    memset(text, 'x', sizeof(text));
+    memcpy(text, "[boot]\ncmdline = ", 17);
+    text[17 + CONFIG_CMDLINE_MAX] = 0;
+    fails(text, "line 2: cmdline is longer than 2047 bytes");
+    text[17 + CONFIG_CMDLINE_MAX] = 'x';
+    text[sizeof(text) - 1] = 0;
+    fails(text, "line 2: longer than 4095 bytes");
+    memcpy(text, "[serial]\nconsole = unix:/", 25);
+    text[25 + 107] = 0;
+    fails(text, "line 2: console unix: is longer than 107 bytes");
+}
+
+static void test_load(void **state)
+{
+    char path[] = "/tmp/vmwp-config-XXXXXX", expected[256];
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, LEAST, sizeof(LEAST) - 1), sizeof(LEAST) - 1);
+    assert_int_equal(config_load(&c, path, &why), -ENOENT);
+    (void)snprintf(expected, sizeof(expected), "%s: line 4: kernel: /k: No such file or directory",
+                   path);
+    assert_string_equal(why.text, expected);
+    (void)close(fd);
+    (void)unlink(path);
+    assert_int_equal(config_load(&c, path, &why), -ENOENT);
+    (void)snprintf(expected, sizeof(expected), "%s: No such file or directory", path);
+    assert_string_equal(why.text, expected);
+    assert_int_equal(config_load(&c, "/dev/zero", &why), -EFBIG);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_least),   cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_form),    cmocka_unit_test(test_values),
+        cmocka_unit_test(test_lengths), cmocka_unit_test(test_load),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
