@@ -100,7 +100,7 @@ def facts_of(line):
 
 def check_facts(facts, processors):
     wanted = {"seen": "Microsoft-Hyper-V", "cpus": str(processors), "source": "tsc", "page": "1",
-              "timers": str(processors), "trouble": "0"}
+              "timers": str(processors), "trouble": ""}
     wrong = {k: facts.get(k) for k, v in wanted.items() if facts.get(k) != v}
     expect(not wrong, f"{wrong} instead of {wanted}")
 
@@ -116,9 +116,9 @@ def one_child(run, processors, memory):
 
 def check_children(run):
     """Each number of processors boots, sees what it should, and powers off."""
-    rows = [(1, "128M"), (2, "256M"), (4, "512M")]
+    rows = [(1, "128M"), (4, "256M")]
     if run.full:
-        rows.append((2, "1G"))
+        rows += [(2, "1G"), (2, "256M")]
     return ", ".join(one_child(run, *row) for row in rows)
 
 
@@ -153,7 +153,6 @@ def check_flat(run):
     text = run.console(path)
     failed = re.findall(r"^FAIL (.*)$", text, re.M)
     passed = len(re.findall(r"^PASS ", text, re.M))
-    run.kill(path)
     run.wait_end(path)
     expect(not failed, "; ".join(failed[:5]))
     expect(passed > 60, f"only {passed} cases passed")
@@ -285,6 +284,8 @@ def check_logs(run):
     expect(not found, "; ".join(found[:5]))
 
 
+# In the short form, which guards a commit; the others take minutes.
+SHORT = ("children", "flat", "kill", "bad-input", "unload", "logs")
 CHECKS = {"children": check_children, "reboot": check_reboot, "stress": check_stress,
           "flat": check_flat, "four": check_four, "shares": check_shares, "kill": check_kill,
           "bad-input": check_bad_input, "unload": check_unload, "logs": check_logs}
@@ -315,7 +316,8 @@ def run_parent(kernel, args, said):
         machine.run("insmod /usr/lib/bulkhead/bulkhead-vid.ko")
         run = Run(machine, args.all)
         for name, check in CHECKS.items():
-            if args.checks and not any(name.startswith(c) for c in args.checks):
+            wanted = args.checks or (CHECKS if args.all else SHORT)
+            if not any(name.startswith(c) for c in wanted):
                 continue
             begun = time.monotonic()
             try:

@@ -19,7 +19,7 @@ facts() {
         "page=$(grep -c hyperv_clocksource_tsc_page $folder/available_clocksource)" \
         "timers=$(grep -c 'Clock Event Device: Hyper-V clockevent' /proc/timer_list)" \
         "hints=$(dmesg | grep -cE 'Hyper-V: Using (IPI hypercalls|hypercall for remote TLB flush)|Hyper-V: PV spinlocks')" \
-        "trouble=$(dmesg | grep -cE 'BUG:|WARNING|Oops|stall|unhandled')" \
+        "trouble=$(dmesg | grep -E 'BUG:|WARNING|Oops|stall|unhandled' | head -n 1 | tr ' ' -)" \
         "memory=$(awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo)" .
 }
 
