@@ -38,7 +38,7 @@ bool pool_withdraw(struct pool *p, hpa_t *page)
     bool found;
 
     spin_lock(&p->lock);
-    found = p->head.v;
+    found = p->available > p->reserve;
     if (found) {
         *page = p->head;
         p->head = *next_of(*page);
@@ -83,7 +83,7 @@ int pool_alloc(struct pool *p, unsigned pages, hpa_t *out)
     int rc = -ENOMEM;
 
     spin_lock(&p->lock);
-    if (pages && p->available >= pages) {
+    if (pages && p->available >= pages + p->reserve) {
         link = find_run(p, pages, &low);
         rc = link ? 0 : -ENOSPC;
     }
@@ -111,6 +111,19 @@ void pool_free(struct pool *p, hpa_t page, unsigned pages)
         push(p, hpa(page.v + i * PAGE_SIZE));
     p->in_use -= pages;
     spin_unlock(&p->lock);
+}
+
+int64_t pool_reserve(struct pool *p, uint64_t pages)
+{
+    int64_t was = -ENOMEM;
+
+    spin_lock(&p->lock);
+    if (p->available >= pages) {
+        was = (int64_t)p->reserve;
+        p->reserve = pages;
+    }
+    spin_unlock(&p->lock);
+    return was;
 }
 
 static int table_alloc(void *ctx, hpa_t *out)

@@ -16,6 +16,7 @@ struct pool {
     hpa_t head;           /* first free page, 0: none */
     uint64_t available;   /* free pages */
     uint64_t in_use;      /* pages that pool_alloc() gave out */
+    uint64_t reserve;     /* free pages that nobody gets now: see pool_reserve() */
 };
 
 /** An empty pool. */
@@ -35,6 +36,13 @@ int pool_alloc(struct pool *p, unsigned pages, hpa_t *out);
 
 /** Give pages back that pool_alloc() gave out; they are scrubbed. */
 void pool_free(struct pool *p, hpa_t page, unsigned pages);
+
+/**
+ * Keep so many free pages back from allocations and withdrawals, or allow all of them (0), for what
+ * cannot fail for want of memory: a guest's own actions. Returns how many were kept back. -ENOMEM
+ * if so many are not free; nothing has changed then.
+ */
+int64_t pool_reserve(struct pool *p, uint64_t pages);
 
 /** A source of page tables for pagetable_init(). */
 struct pagetable_alloc pool_pagetables(struct pool *p);

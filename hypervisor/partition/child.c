@@ -163,7 +163,9 @@ int child_initialize(struct partition *p)
 
     spin_lock(&p->lock);
     if (atomic_load_explicit(&p->state, memory_order_relaxed) == PARTITION_CREATED) {
-        rc = gpa_map_init(p->map, PAGE_SIZE_2M, &source);
+        rc = pool_reserve(&p->pool, OVERLAY_PAGES) < 0 ? -ENOMEM : 0;
+        if (!rc)
+            rc = gpa_map_init(p->map, PAGE_SIZE_2M, &source);
         if (!rc)
             atomic_store_explicit(&p->state, PARTITION_ACTIVE, memory_order_release);
     }
@@ -217,6 +219,7 @@ int child_finalize(struct partition *p)
     ports_destroy(p);
     cpuid_results_destroy(p);
     child_memory_destroy(p);
+    pool_reserve(&p->pool, 0);
     return 0;
 }
 
@@ -228,6 +231,7 @@ int child_delete(struct partition *p)
 
     if (state == PARTITION_ACTIVE)
         return -EBADF;
+    pool_reserve(&p->pool, 0);
     pool_balance(&p->pool, &available, &in_use);
     if (available || in_use)
         return -EBUSY;

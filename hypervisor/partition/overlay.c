@@ -25,7 +25,7 @@ static int translate(struct partition *p, gpa_t at, hpa_t to, unsigned access)
     return 0;
 }
 
-int overlay_show(struct partition *p, struct overlay *o, gpa_t at, const void *bytes, size_t len)
+static int show(struct partition *p, struct overlay *o, gpa_t at, const void *bytes, size_t len)
 {
     int rc;
 
@@ -45,6 +45,18 @@ int overlay_show(struct partition *p, struct overlay *o, gpa_t at, const void *b
     o->at = at;
     o->shown = true;
     return 0;
+}
+
+/* The guest asks for it, whose parent has no part in this: the reserve is there for it. */
+int overlay_show(struct partition *p, struct overlay *o, gpa_t at, const void *bytes, size_t len)
+{
+    int64_t kept = pool_reserve(&p->pool, 0);
+    int rc = show(p, o, at, bytes, len);
+
+    /* What was needed is gone for good; what is left stays for the next time. */
+    while (kept > 0 && pool_reserve(&p->pool, (uint64_t)kept) < 0)
+        kept--;
+    return rc;
 }
 
 bool overlay_at(const struct partition *p, gpa_t at)

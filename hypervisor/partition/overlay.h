@@ -18,6 +18,9 @@ struct overlay {
     hpa_t frame; /* ours; kept while hidden, so that hiding and showing again cannot fail */
 };
 
+/** Free pages of its pool that a partition keeps for overlays: the frame, and tables around it. */
+#define OVERLAY_PAGES 4U
+
 /**
  * Show `len` bytes, then zeros, at the page `at`; an earlier place is given back.
  * The partition's lock is held. Returns 0; -EFAULT if the guest cannot write there,

@@ -196,6 +196,25 @@ static void port_cut(struct port *port)
         atomic_store_explicit(&c->port, NULL, memory_order_release);
 }
 
+/* What was cut off and is used by nobody any more goes, and the space itself with the last of it. */
+static void space_free(struct partition *owner, void *slot)
+{
+    struct port_space *s;
+    bool empty;
+
+    spin_lock(&writers);
+    s = space_of(owner);
+    slot_free(&s->slots, &owner->pool, slot);
+    empty = !s->slots.pages;
+    if (empty)
+        atomic_store_explicit(&owner->port_space, NULL, memory_order_release);
+    spin_unlock(&writers);
+    if (!empty)
+        return;
+    lp_barrier();
+    pool_free(&owner->pool, virt_to_hpa(s), 1);
+}
+
 int port_delete(struct partition *owner, uint32_t id)
 {
     struct port *port;
@@ -208,9 +227,7 @@ int port_delete(struct partition *owner, uint32_t id)
     if (!port)
         return -ENOENT;
     lp_barrier(); /* whoever was sending to it is done */
-    spin_lock(&writers);
-    slot_free(&space_of(owner)->slots, &owner->pool, port);
-    spin_unlock(&writers);
+    space_free(owner, port);
     return 0;
 }
 
@@ -327,9 +344,7 @@ int connection_delete(struct partition *owner, uint32_t id, bool doorbell)
     if (!c)
         return -ENOENT;
     lp_barrier(); /* nobody is using it any more */
-    spin_lock(&writers);
-    slot_free(&s->slots, &owner->pool, c);
-    spin_unlock(&writers);
+    space_free(owner, c);
     return 0;
 }
 

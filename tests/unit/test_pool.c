@@ -122,6 +122,24 @@ static void finds_neighbours(void **state)
     expect_balance(5, 3);
 }
 
+/* What is kept back is for those who know of it. */
+static void keeps_a_reserve(void **state)
+{
+    hpa_t at;
+
+    give(5, 3);
+    assert_int_equal(pool_reserve(&pool, 4), -ENOMEM);
+    assert_int_equal(pool_reserve(&pool, 2), 0);
+    assert_int_equal(pool_alloc(&pool, 2, &at), -ENOMEM);
+    assert_int_equal(pool_alloc(&pool, 1, &at), 0);
+    assert_false(pool_withdraw(&pool, &at));
+    assert_int_equal(pool_reserve(&pool, 0), 2);
+    assert_int_equal(pool_alloc(&pool, 1, &at), 0);
+    assert_int_equal(pool_reserve(&pool, 2), -ENOMEM);
+    assert_int_equal(pool_reserve(&pool, 1), 0);
+    expect_balance(1, 2);
+}
+
 /* Descending order is a run as well; the page at 0x1000 does not make one with the list's end. */
 static void runs_of_both_directions(void **state)
 {
@@ -222,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(gives_out_zeroed_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(finds_neighbours, setup, teardown),
+        cmocka_unit_test_setup_teardown(keeps_a_reserve, setup, teardown),
         cmocka_unit_test_setup_teardown(runs_of_both_directions, setup, teardown),
         cmocka_unit_test_setup_teardown(random_use, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_have_one_owner, setup, teardown),

@@ -1,0 +1,361 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""
+Children of a stock parent: the kernel module and the worker in one boot of the virtual host.
+
+  tests/system/test_child.py                      the short form, which guards a commit
+  tests/system/test_child.py --all                long forms, on all kernels
+  tests/system/test_child.py --kernel 7.3-cloud   with this parent
+  tests/system/test_child.py shares kill          only checks whose names begin so
+
+Logs are kept in build/child/KERNEL/.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import signal
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+TREE = HERE.parents[1]
+sys.path[:0] = [str(TREE / "tools"), str(HERE)]
+from bh import child, debian, initramfs, paths, report, stream, vhost  # noqa: E402
+import machine as machines  # noqa: E402 (paths come first)
+
+OURS = paths.BUILD / "child"
+BOOT_S, CHILD_S = 120, 120
+FLAT_S = 240
+MEMORY_MIB = 2048
+FAILURES = (machines.CommandError, stream.StreamError, vhost.VhostError, ValueError, OSError)
+APPEND = f"{child.CHILD_APPEND} bh.mode=test"
+# Cases of the flat kernel that a child may skip, or that are not its affair.
+FLAT_GROUPS = "smoke,hypercall,synic,stimer,smp,apic,hostile"
+LOAD_S, SHORT_LOAD_S = 60, 10
+SHARES_S, SHORT_SHARES_S = 30, 12
+KILLS, SHORT_KILLS = 100, 8
+
+
+class Trouble(Exception):
+    """A check did not hold; the text says what was found."""
+
+
+def expect(condition, text):
+    if not condition:
+        raise Trouble(text)
+
+
+class Run:
+    """One parent while it runs."""
+
+    def __init__(self, machine, full):
+        self.machine, self.full = machine, full
+        self.number = 0
+
+    def configure(self, append=APPEND, **options):
+        """Writes a configuration in the parent; its path. The console is a file beside it."""
+        self.number += 1
+        path = f"/tmp/vm{self.number}"
+        text = child.config(f"vm{self.number}", append, console=f"file:{path}.log", **options)
+        lines = text.replace("\n", "\\n").replace("%", "%%")
+        self.machine.run(f"printf '{lines}' > {path}.conf")
+        return path
+
+    def start(self, *args, **options):
+        path = self.configure(*args, **options)
+        self.machine.run(f"vmwp {path}.conf > {path}.err 2>&1 & echo $! > {path}.pid")
+        return path
+
+    def console(self, path):
+        return self.machine.run(f"cat {path}.log 2>/dev/null; true")
+
+    def wait_console(self, path, expression, timeout_s):
+        """Waits until the child's console has a line; the match."""
+        end = time.monotonic() + timeout_s
+        while True:
+            found = re.search(expression, self.console(path), re.M)
+            if found:
+                return found
+            if self.machine.status_of(f"kill -0 $(cat {path}.pid)")[0] != 0:
+                raise Trouble(f"the worker has ended: {self.machine.run(f'cat {path}.err')}; "
+                              f"console: {self.console(path)[-300:]}")
+            expect(time.monotonic() < end,
+                   f"no {expression} in {timeout_s} s; console: {self.console(path)[-300:]}")
+
+    def wait_end(self, path, timeout_s=60):
+        """Waits until the worker is gone; its exit status."""
+        return int(self.machine.run(
+            f"for i in $(seq {timeout_s * 5}); do kill -0 $(cat {path}.pid) 2>/dev/null || break; "
+            f"usleep 200000; done; wait $(cat {path}.pid); echo $?", timeout_s + 10).split()[-1])
+
+    def kill(self, path, how="TERM"):
+        self.machine.run(f"kill -{how} $(cat {path}.pid)")
+
+
+def facts_of(line):
+    return dict(re.findall(r"(\w+)=(\S*)", line))
+
+
+def check_facts(facts, processors):
+    wanted = {"seen": "Microsoft-Hyper-V", "cpus": str(processors), "source": "tsc", "page": "1",
+              "timers": str(processors), "trouble": "0"}
+    wrong = {k: facts.get(k) for k, v in wanted.items() if facts.get(k) != v}
+    expect(not wrong, f"{wrong} instead of {wanted}")
+
+
+def one_child(run, processors, memory):
+    path = run.start(f"{APPEND} bh.test=facts", processors=processors, memory=memory)
+    line = run.wait_console(path, r"^@child (.*) \.$", CHILD_S).group(1)
+    status = run.wait_end(path)
+    check_facts(facts_of(line), processors)
+    expect(status == 0, f"the worker ended with {status}")
+    return f"{memory}: {facts_of(line)['memory']} MiB"
+
+
+def check_children(run):
+    """Each number of processors boots, sees what it should, and powers off."""
+    rows = [(1, "128M"), (2, "256M"), (4, "512M")]
+    if run.full:
+        rows.append((2, "1G"))
+    return ", ".join(one_child(run, *row) for row in rows)
+
+
+def check_reboot(run):
+    """A child's reset builds its machine anew; the worker goes on."""
+    path = run.start(f"{APPEND} bh.test=facts bh.end=reboot")
+    run.wait_console(path, r"@child [^@]*@child ", 2 * CHILD_S)
+    run.kill(path)
+    status = run.wait_end(path)
+    expect(status == 3, f"the worker ended with {status}")
+
+
+def check_stress(run):
+    """stress-ng on all processors of a child."""
+    seconds = LOAD_S if run.full else SHORT_LOAD_S
+    path = run.start(f"{APPEND} bh.test=stress bh.seconds={seconds}", processors=2, memory="512M")
+    line = run.wait_console(path, r"^@stress (.*)$", CHILD_S + 6 * seconds).group(1)
+    facts = run.wait_console(path, r"^@child (.*) \.$", CHILD_S).group(1)
+    expect(run.wait_end(path) == 0, "the worker did not end well")
+    expect("status=0" in line, line)
+    check_facts(facts_of(facts), 2)
+    return line
+
+
+def check_flat(run):
+    """The flat test kernel as a child: calls without privilege, MSRs, APIC, SynIC, random ones."""
+    n = 100000 if run.full else 2000
+    path = run.start(f"test={FLAT_GROUPS} cpus=4 n={n}", kernel="/tests/guest-tests.bin",
+                     initrd=None, processors=4)
+    run.wait_console(path, r"^END pass=(\d+) fail=(\d+) skip=(\d+)$",
+                     FLAT_S * (10 if run.full else 1))
+    text = run.console(path)
+    failed = re.findall(r"^FAIL (.*)$", text, re.M)
+    passed = len(re.findall(r"^PASS ", text, re.M))
+    run.kill(path)
+    run.wait_end(path)
+    expect(not failed, "; ".join(failed[:5]))
+    expect(passed > 60, f"only {passed} cases passed")
+    return f"{passed} cases"
+
+
+def check_four(run):
+    """Four children at once, beside a parent that answers."""
+    vms = [run.start(f"{APPEND} bh.test=facts bh.end=halt", processors=n, memory="128M")
+           for n in (1, 2, 1, 2)]
+    for path, processors in zip(vms, (1, 2, 1, 2)):
+        line = run.wait_console(path, r"^@child (.*) \.$", 3 * CHILD_S).group(1)
+        check_facts(facts_of(line), processors)
+    partitions = re.findall(r"^partition \d+: child", run.machine.dump("p"), re.M)
+    expect(len(partitions) == 4, f"{len(partitions)} partitions")
+    expect(run.machine.run("nproc") != "", "the parent does not answer")
+    for path in vms:
+        run.kill(path)
+        run.wait_end(path)
+
+
+def run_times(machine):
+    """{partition: ms that its VPs ran}, and the time in ms."""
+    times = {}
+    for partition, ran in re.findall(r"^VP (\d+)\.\d+: .* ran (\d+) ms", machine.dump("r"), re.M):
+        times[int(partition)] = times.get(int(partition), 0) + int(ran)
+    now_us = re.search(r"^time_us=(\d+)", machine.dump("c"), re.M)
+    return times, int(now_us.group(1)) / 1000
+
+
+def spinners(run, sections):
+    """Busy children with one VP each, and their partitions in the same order."""
+    before = set(run_times(run.machine)[0])
+    vms = []
+    for section in sections:
+        path = run.start("test=spin cpus=1", kernel="/tests/guest-tests.bin", initrd=None,
+                         processors=1, memory="64M", more=f"\n[cpu]\n{section}\n")
+        run.wait_console(path, r"^# spinning", CHILD_S)
+        after = set(run_times(run.machine)[0])
+        vms.append((path, (after - before).pop()))
+        before = after
+    return vms
+
+
+def measured(run, vms, seconds):
+    """Share of one LP that each of the children had, in percent."""
+    old, begun = run_times(run.machine)
+    run.machine.run(f"sleep {seconds}", seconds + 30)
+    new, ended = run_times(run.machine)
+    return [100 * (new[p] - old[p]) / (ended - begun) for _, p in vms]
+
+
+def check_shares(run):
+    """Weights 1:2:4 on one LP give shares in that ratio; a cap holds; a reserve is met."""
+    seconds = SHARES_S if run.full else SHORT_SHARES_S
+    vms = spinners(run, ["weight = 100", "weight = 200", "weight = 400", "cap = 25%"])
+    try:
+        shares = measured(run, vms, seconds)
+        text = ", ".join(f"{s:.1f} %" for s in shares)
+        expect(shares[3] <= 26, f"a cap of 25 % gave {shares[3]:.1f} %: {text}")
+        total = sum(shares[:3])
+        for share, weight in zip(shares, (1, 2, 4)):
+            ratio = share / total * 7 / weight
+            # Idle processors take what waits, so the ratio holds where all of them are busy.
+            expect(ratio > 0.5, f"weights 1:2:4 gave {text}")
+    finally:
+        for path, _ in vms:
+            run.kill(path, "KILL")
+            run.wait_end(path)
+    return text
+
+
+def left_overs(run):
+    """What is still there of children: partitions and pages."""
+    partitions = re.findall(r"^partition \d+: child", run.machine.dump("p"), re.M)
+    counters = dict(re.findall(r"^(\w+) (\d+)$",
+                               run.machine.run("cat /sys/kernel/debug/bulkhead-vid/*"), re.M))
+    kept = int(counters["deposited"]) - int(counters["withdrawn"])
+    return f"{len(partitions)} partitions, {kept} pages"
+
+
+def check_kill(run):
+    """kill -9 of the worker at many moments leaves nothing."""
+    count = KILLS if run.full else SHORT_KILLS
+    for n in range(count):
+        path = run.start(f"{APPEND} bh.test=facts", processors=1 + n % 3, memory="128M")
+        run.machine.run(f"usleep {n * 7919 % 60 * 20000 + 1000}")
+        # The keeper's child is the one with the partition.
+        run.machine.run(f"pkill -KILL -P $(cat {path}.pid) || kill -KILL $(cat {path}.pid); true")
+        run.wait_end(path)
+        run.machine.run(f"rm -f {path}.*")
+    end = time.monotonic() + 30
+    while left_overs(run) != "0 partitions, 0 pages":
+        expect(time.monotonic() < end, left_overs(run))
+    return f"{count} workers"
+
+
+def check_bad_input(run):
+    """One clear line and a status for what cannot run; nothing is left."""
+    cases = [("memory", {"memory": "13M"}, "memory"),
+             ("kernel", {"kernel": "/nowhere"}, "/nowhere"),
+             ("much", {"memory": "64G"}, "memory"),
+             ("image", {"kernel": "/init", "initrd": None}, "kernel")]
+    for name, options, word in cases:
+        path = run.configure(**options)
+        status, out = run.machine.status_of(f"vmwp {path}.conf")
+        lines = out.splitlines()
+        expect(status == 1 and len(lines) == 1 and word in lines[0],
+               f"{name}: status {status}, {out}")
+    expect(run.machine.status_of("vmwp /nowhere.conf")[0] == 1, "a missing file is taken")
+
+
+def check_unload(run):
+    """The module goes when nobody uses it, and the worker says what is missing without it."""
+    run.machine.run("rmmod bulkhead_vid")
+    path = run.configure()
+    status, out = run.machine.status_of(f"vmwp {path}.conf")
+    expect(status == 1 and "/dev/mshv" in out, f"status {status}: {out}")
+    run.machine.run("insmod /usr/lib/bulkhead/bulkhead-vid.ko")
+    expect(left_overs(run) == "0 partitions, 0 pages", left_overs(run))
+
+
+def check_logs(run):
+    """Neither kernel nor hypervisor complains."""
+    trouble = run.machine.run("dmesg | grep -E 'BUG:|WARNING|Oops|Call Trace|unchecked' | head -5; "
+                              "true")
+    expect(not trouble, trouble)
+    found = re.findall(r"^bulkhead: (?:error|PANIC).*$", run.machine.debug.text, re.M)
+    expect(not found, "; ".join(found[:5]))
+
+
+CHECKS = {"children": check_children, "reboot": check_reboot, "stress": check_stress,
+          "flat": check_flat, "four": check_four, "shares": check_shares, "kill": check_kill,
+          "bad-input": check_bad_input, "unload": check_unload, "logs": check_logs}
+
+
+def build_image(kernel):
+    """The parent's image, with a child's that holds the tests."""
+    stress = debian.Cache().root("stress", ["stress-ng"])
+    guest = initramfs.build(kernel, wished=(), files=[("/tests/run.sh", HERE / "guest/child.sh")],
+                            programs=("stress-ng",), root=stress)
+    initrd = OURS / f"child-{kernel}.img"
+    paths.write_whole(initrd, guest)
+    pairs = dict(child.files(kernel))
+    pairs[f"{child.HOME}/initrd.img"] = initrd
+    pairs["/tests/guest-tests.bin"] = paths.BUILD / "tests/guest/guest-tests.bin"
+    for name in ("run.sh", "checks.sh"):
+        pairs[f"/tests/{name}"] = HERE / "guest" / name
+    image = OURS / f"parent-{kernel}.img"
+    paths.write_whole(image, initramfs.build(kernel, files=list(pairs.items()), compress=False))
+    return image
+
+
+def run_parent(kernel, args, said):
+    config = vhost.Config(kernel=kernel, initrd=build_image(kernel), append="bh.mode=test",
+                          memory_mib=MEMORY_MIB, smp=args.smp, hv_options=args.hv_options)
+    with machines.Machine(config, OURS / kernel) as machine:
+        machine.start(BOOT_S)
+        machine.run("insmod /usr/lib/bulkhead/bulkhead-vid.ko")
+        run = Run(machine, args.all)
+        for name, check in CHECKS.items():
+            if args.checks and not any(name.startswith(c) for c in args.checks):
+                continue
+            begun = time.monotonic()
+            try:
+                remark = check(run)
+            except (Trouble, *FAILURES) as problem:
+                said.say("FAIL", f"child/{kernel}/{name}", str(problem).splitlines()[0][:500])
+                for key in "pvr":
+                    print(machine.dump(key))
+                machine.run("killall -KILL vmwp; true")
+                continue
+            took = f"{time.monotonic() - begun:.0f} s"
+            said.say("PASS", f"child/{kernel}/{name}", f"{remark} ({took})" if remark else took)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help=", ".join(CHECKS))
+    parser.add_argument("--all", action="store_true", help="the long form, on all kernels")
+    parser.add_argument("--kernel", action="append", choices=sorted(debian.KERNELS))
+    parser.add_argument("--smp", type=int, default=vhost.Config.smp, metavar="N")
+    parser.add_argument("--hv-options", default="", metavar="TEXT")
+    args = parser.parse_args()
+    said = report.Report()
+    for kernel in args.kernel or (["6.1-cloud", "7.3-cloud"] if args.all else ["6.1-cloud"]):
+        try:
+            run_parent(kernel, args, said)
+        except FAILURES as problem:
+            said.say("FAIL", f"child/{kernel}", str(problem).splitlines()[0])
+    print(said.closing())
+    return 1 if said.failed else 0
+
+
+if __name__ == "__main__":
+    os.chdir(TREE)
+    # Ends like by Ctrl-C, so that no machine is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(main())
+    except (debian.FetchError, initramfs.ImageError) as problem:
+        sys.exit(f"child: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)

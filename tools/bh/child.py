@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""What the image of a parent needs to run children: module, worker, and a child's kernel."""
+
+import subprocess
+
+from . import debian, initramfs, paths
+
+SCRATCH = paths.BUILD / "image"
+WORKER = paths.BUILD / "vmwp" / "vmwp"
+HOME = "/usr/lib/bulkhead"
+CHILD_APPEND = "console=ttyS0 quiet panic=-1 bh.role=child"
+# Changes of these make the module old.
+MODULE_SOURCES = ("vid", "abi", "tools/vid", "tools/bh/kbuild.py")
+
+
+def module(kernel):
+    """The path of the module for a kernel, built when it is missing or older than its sources."""
+    built = paths.BUILD / "vid" / kernel / "bulkhead-vid.ko"
+    sources = [p for name in MODULE_SOURCES for p in
+               ([paths.TREE / name] if (paths.TREE / name).is_file()
+                else (paths.TREE / name).rglob("*")) if p.is_file()]
+    if not built.exists() or any(p.stat().st_mtime > built.stat().st_mtime for p in sources):
+        print(f"building the kernel module for {kernel}", flush=True)
+        done = subprocess.run([paths.TREE / "tools" / "vid", kernel], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode != 0:
+            raise initramfs.ImageError(f"the module for {kernel} is not built:\n{done.stdout}")
+    return built
+
+
+def config(name, append, memory="256M", processors=2, kernel=f"{HOME}/vmlinuz",
+           initrd=f"{HOME}/initrd.img", console="terminal", more=""):
+    """The text of a worker's configuration; MORE: further sections."""
+    initrd_line = f"initrd = {initrd}\n" if initrd else ""
+    return (f"[machine]\nname = {name}\nmemory = {memory}\nprocessors = {processors}\n\n"
+            f"[boot]\nkernel = {kernel}\n{initrd_line}cmdline = {append}\n\n"
+            f"[serial]\nconsole = {console}\n{more}")
+
+
+def _written(name, text):
+    path = SCRATCH / name
+    paths.write_whole(path, text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def files(kernel, child_kernel=None):
+    """(path in the image, source) pairs for a parent with KERNEL."""
+    child_kernel = child_kernel or kernel
+    if not WORKER.exists():
+        raise initramfs.ImageError(f"{WORKER} is not built")
+    initrd = _written(f"child-{child_kernel}.img", initramfs.build(child_kernel, wished=()))
+    return [(f"{HOME}/bulkhead-vid.ko", module(kernel)),
+            (f"{HOME}/vmlinuz", debian.Cache().kernel(child_kernel)["vmlinuz"]),
+            (f"{HOME}/initrd.img", initrd),
+            ("/usr/bin/vmwp", WORKER),
+            ("/etc/bulkhead/child.conf",
+             _written("child.conf", config("child", CHILD_APPEND))),
+            ("/etc/bulkhead/marker.conf",
+             _written("marker.conf", config("child", f"{CHILD_APPEND} bh.mode=marker")))]
+
+
+def parent_image(kernel, child_kernel=None):
+    """Builds the image of a parent that can run children; its path."""
+    path = SCRATCH / f"parent-{kernel}-child.img"
+    paths.write_whole(path, initramfs.build(kernel, files=files(kernel, child_kernel)))
+    return path
