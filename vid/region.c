@@ -46,8 +46,7 @@ static long map_memory(struct vid_partition *partition, const struct mshv_user_m
     unsigned int pin_flags;
     int error;
 
-    if (args->guest_pfn >= GUEST_FRAMES_END || pages > GUEST_FRAMES_END - args->guest_pfn ||
-        !access_ok((void __user *)args->userspace_addr, args->size))
+    if (!access_ok((void __user *)args->userspace_addr, args->size))
         return -EINVAL;
     error = choose_pin(args->userspace_addr, writable, &pin_flags);
     if (error)
@@ -95,7 +94,11 @@ static long unmap_memory(struct vid_partition *partition, const struct mshv_user
         kfree(region);
         return 0;
     }
-    return -EINVAL;
+    /*
+     * QEMU takes a flash chip's memory away a second time when the guest begins to write to the
+     * chip, and ends itself over an error. There is nothing that the guest could still reach.
+     */
+    return overlaps(partition, args->guest_pfn, args->size >> PAGE_SHIFT) ? -EINVAL : 0;
 }
 
 long vid_set_memory(struct vid_partition *partition, void __user *argument)
@@ -106,6 +109,9 @@ long vid_set_memory(struct vid_partition *partition, void __user *argument)
         return -EFAULT;
     if (!args.size || !PAGE_ALIGNED(args.size) || !PAGE_ALIGNED(args.userspace_addr) ||
         (args.flags & ~MSHV_SET_MEM_FLAGS_MASK) || memchr_inv(args.rsvd, 0, sizeof(args.rsvd)))
+        return -EINVAL;
+    if (args.guest_pfn >= GUEST_FRAMES_END ||
+        args.size >> PAGE_SHIFT > GUEST_FRAMES_END - args.guest_pfn)
         return -EINVAL;
     if (args.flags & BIT(MSHV_SET_MEM_BIT_UNMAP))
         return unmap_memory(partition, &args);

@@ -98,8 +98,9 @@ static const struct refusal refusals[] = {
         .size = 4096, .userspace_addr = 0xFFFF888000000000ULL),
     ROW("memory: guest address", READY, MSHV_SET_GUEST_MEMORY, mshv_user_mem_region, EINVAL,
         .size = 4096, .userspace_addr = (__u64)page, .guest_pfn = ~0ULL),
-    ROW("memory: unmap nothing", READY, MSHV_SET_GUEST_MEMORY, mshv_user_mem_region, EINVAL,
-        .size = 4096, .userspace_addr = (__u64)page, .flags = 1 << MSHV_SET_MEM_BIT_UNMAP),
+    ROW("memory: unmap guest address", READY, MSHV_SET_GUEST_MEMORY, mshv_user_mem_region, EINVAL,
+        .size = 8192, .userspace_addr = (__u64)two_pages, .guest_pfn = (1ULL << 40) - 1,
+        .flags = 1 << MSHV_SET_MEM_BIT_UNMAP),
     ROW("irqfd: flags", READY, MSHV_IRQFD, mshv_user_irqfd, EINVAL, .fd = -1,
         .flags = 1 << MSHV_IRQFD_BIT_COUNT),
     ROW("irqfd: descriptor", READY, MSHV_IRQFD, mshv_user_irqfd, EBADF, .fd = -1),
@@ -239,6 +240,8 @@ static const char *test_memory(void)
     region.size += 4096;
     if (ioctl(m.partition, MSHV_SET_GUEST_MEMORY, &region))
         return explain("unmap: %s", strerror(errno));
+    if (ioctl(m.partition, MSHV_SET_GUEST_MEMORY, &region))
+        return explain("unmap what is not mapped: %s", strerror(errno));
     if (ioctl(m.partition, MSHV_SET_GUEST_MEMORY, &m.memory))
         return explain("map again: %s", strerror(errno));
     return NULL;

@@ -147,9 +147,11 @@ Acquire::Retries "3";
         names = got.group(1).split(",") if got else []
         return [re.split(r"[ |(:]", n.strip())[0] for n in names]
 
-    def closure(self, names):
-        """[(name, version)] of packages and all that they depend on."""
-        out = self._apt("apt-get", "install", "--print-uris", "-qq", "--download-only", *names)
+    def closure(self, names, suite=None):
+        """[(name, version)] of packages and all that they depend on, from SUITE by preference."""
+        prefer = ["-t", suite] if suite else []
+        out = self._apt("apt-get", "install", "--print-uris", "-qq", "--download-only", *prefer,
+                        *names)
         rows = re.findall(r"^'\S+' (\S+?)_(\S+?)_\w+\.deb ", out, re.M)
         return [(name, version.replace("%3a", ":")) for name, version in rows]
 
