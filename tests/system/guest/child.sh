@@ -25,7 +25,7 @@ facts() {
 }
 
 spin() {
-    for n in $(seq "$(nproc)"); do
+    for _ in $(seq "$(nproc)"); do
         while :; do :; done &
     done
     echo "@child spinning"
