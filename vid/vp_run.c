@@ -80,46 +80,26 @@ static int wait_due(struct vid_vp *vp)
 }
 
 /*
- * Gives this processor to the VP until it has an intercept, halts, or an interrupt wants the
- * processor back; that is taken on the way out. Returns what has happened to the VP: nothing, or
- * its dispatch event, or a negative error number where the hypervisor does not have the call.
+ * Gives this processor to the VP until it has an intercept (0), or until it halts or an interrupt
+ * wants the processor back (1): a VP that has run for so long is not about to need us, goes on
+ * alone, and kicks. -errno when the hypervisor refuses.
  */
-static int dispatch(struct vid_vp *vp, u32 flags, bool *blocked)
+static int dispatch(struct vid_vp *vp, bool resume_it)
 {
     struct vid_dispatch *d = vp->dispatch;
     u64 result;
 
     d->in = (struct hv_input_dispatch_vp){
-        .partition_id = vp->partition->id, .vp_index = vp->index, .flags = flags};
+        .partition_id = vp->partition->id,
+        .vp_index = vp->index,
+        .flags = resume_it ? HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND : 0};
     d->out = (struct hv_output_dispatch_vp){};
     preempt_disable();
     result = vid_call_raw(HVCALL_DISPATCH_VP, &d->in, &d->out);
     preempt_enable();
     if (vid_status(result) != HV_STATUS_SUCCESS)
         return vid_status_errno(vid_status(result));
-    *blocked = READ_ONCE(d->out.dispatch_state) == HV_VP_DISPATCH_STATE_BLOCKED;
-    return READ_ONCE(d->out.dispatch_event);
-}
-
-/* 0: an intercept; 1: the VP goes on without us, or not at all; -errno, -EINTR for a signal. */
-static int dispatch_until_intercept(struct vid_vp *vp, bool resume_it)
-{
-    u32 flags = resume_it ? HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND : 0;
-    bool blocked;
-
-    do {
-        int event = dispatch(vp, flags, &blocked);
-
-        if (event < 0)
-            return event;
-        if (event == HV_VP_DISPATCH_EVENT_INTERCEPT)
-            return 0;
-        flags = 0;
-        if (signal_pending(current))
-            return -EINTR;
-        cond_resched();
-    } while (!blocked);
-    return 1;
+    return READ_ONCE(d->out.dispatch_event) != HV_VP_DISPATCH_EVENT_INTERCEPT;
 }
 
 static int wait_kick(struct vid_vp *vp)
@@ -144,7 +124,7 @@ static int run(struct vid_vp *vp)
             return error;
         vp->stopped = false;
     }
-    error = dispatch_until_intercept(vp, !was_stopped);
+    error = dispatch(vp, !was_stopped);
     if (error == 1)
         error = wait_kick(vp);
     if (error != -EINTR)

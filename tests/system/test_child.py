@@ -59,7 +59,7 @@ class Run:
         self.number += 1
         path = f"/tmp/vm{self.number}"
         text = child.config(f"vm{self.number}", append, console=f"file:{path}.log", **options)
-        lines = text.replace("\n", "\\n")
+        lines = text.replace("\n", "\\n").replace("%", "%%")
         self.machine.run(f"printf '{lines}' > {path}.conf")
         return path
 
@@ -107,7 +107,7 @@ def check_facts(facts, processors):
 
 def one_child(run, processors, memory):
     path = run.start(f"{APPEND} bh.test=facts", processors=processors, memory=memory)
-    line = run.wait_console(path, r"^@child (.*)$", CHILD_S).group(1)
+    line = run.wait_console(path, r"^@child (.*) \.$", CHILD_S).group(1)
     status = run.wait_end(path)
     check_facts(facts_of(line), processors)
     expect(status == 0, f"the worker ended with {status}")
@@ -136,7 +136,7 @@ def check_stress(run):
     seconds = LOAD_S if run.full else SHORT_LOAD_S
     path = run.start(f"{APPEND} bh.test=stress bh.seconds={seconds}", processors=2, memory="512M")
     line = run.wait_console(path, r"^@stress (.*)$", CHILD_S + 6 * seconds).group(1)
-    facts = run.wait_console(path, r"^@child (.*)$", CHILD_S).group(1)
+    facts = run.wait_console(path, r"^@child (.*) \.$", CHILD_S).group(1)
     expect(run.wait_end(path) == 0, "the worker did not end well")
     expect("status=0" in line, line)
     check_facts(facts_of(facts), 2)
@@ -165,7 +165,7 @@ def check_four(run):
     vms = [run.start(f"{APPEND} bh.test=facts bh.end=halt", processors=n, memory="128M")
            for n in (1, 2, 1, 2)]
     for path, processors in zip(vms, (1, 2, 1, 2)):
-        line = run.wait_console(path, r"^@child (.*)$", 3 * CHILD_S).group(1)
+        line = run.wait_console(path, r"^@child (.*) \.$", 3 * CHILD_S).group(1)
         check_facts(facts_of(line), processors)
     partitions = re.findall(r"^partition \d+: child", run.machine.dump("p"), re.M)
     expect(len(partitions) == 4, f"{len(partitions)} partitions")
@@ -189,9 +189,9 @@ def spinners(run, sections):
     before = set(run_times(run.machine)[0])
     vms = []
     for section in sections:
-        path = run.start(f"{APPEND} bh.test=spin", processors=1, memory="128M",
-                         more=f"\\n[cpu]\\n{section}\\n")
-        run.wait_console(path, r"^@child spinning", 3 * CHILD_S)
+        path = run.start("test=spin cpus=1", kernel="/tests/guest-tests.bin", initrd=None,
+                         processors=1, memory="64M", more=f"\n[cpu]\n{section}\n")
+        run.wait_console(path, r"^# spinning", CHILD_S)
         after = set(run_times(run.machine)[0])
         vms.append((path, (after - before).pop()))
         before = after

@@ -2,13 +2,14 @@
 #include "tests/guest/rt/hv.h"
 #include "tests/guest/rt/rt_priv.h"
 
-#define ACPI_PM1A_CNT 0x604 /* q35; SLP_EN with SLP_TYP 0 is S5 there */
-#define ACPI_S5       0x2000
+#define ACPI_PM1A_CNT 0x604  /* of q35 and of the worker's machine */
+#define ACPI_S5       0x2000 /* SLP_EN with SLP_TYP 0 is S5 on q35 */
+#define ACPI_S5_VMWP  0x3400 /* and with SLP_TYP 5 in the worker's machine */
 #define DEBUG_EXIT    0xf4
 
 static const struct test_group *const groups[] = {
-    &group_smoke, &group_cpuid_msr, &group_hypercall, &group_synic,   &group_stimer,
-    &group_smp,   &group_apic,      &group_irq,       &group_hostile, &group_child,
+    &group_smoke, &group_cpuid_msr, &group_hypercall, &group_synic, &group_stimer, &group_smp,
+    &group_apic,  &group_irq,       &group_hostile,   &group_child, &group_spin,
 };
 
 extern uint64_t test_pt[512];
@@ -104,6 +105,7 @@ static bool list_has(const char *list, const char *name)
 static void power_off(void)
 {
     outw(ACPI_PM1A_CNT, ACPI_S5);
+    outw(ACPI_PM1A_CNT, ACPI_S5_VMWP);
     /* The emulator ends a little later; only where that port is something else is this reached. */
     delay_us(1000000);
     outb(DEBUG_EXIT, 0);

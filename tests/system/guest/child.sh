@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 # What a child of the system tests does, by bh.test= on its command line.
 #   facts     one line of what it is
-#   spin      all processors busy for ever, after one line
 #   stress    stress-ng on all processors for bh.seconds=, then facts
 word() {
     read -r words < /proc/cmdline
@@ -21,15 +20,7 @@ facts() {
         "timers=$(grep -c 'Clock Event Device: Hyper-V clockevent' /proc/timer_list)" \
         "hints=$(dmesg | grep -cE 'Hyper-V: Using (IPI hypercalls|hypercall for remote TLB flush)|Hyper-V: PV spinlocks')" \
         "trouble=$(dmesg | grep -cE 'BUG:|WARNING|Oops|stall|unhandled')" \
-        "memory=$(awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo)"
-}
-
-spin() {
-    for _ in $(seq "$(nproc)"); do
-        while :; do :; done &
-    done
-    echo "@child spinning"
-    wait
+        "memory=$(awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo)" .
 }
 
 stress() {
