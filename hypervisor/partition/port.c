@@ -196,7 +196,8 @@ static void port_cut(struct port *port)
         atomic_store_explicit(&c->port, NULL, memory_order_release);
 }
 
-/* What was cut off and is used by nobody any more goes, and the space itself with the last of it. */
+/* What was cut off and is used by nobody any more goes, and the space itself with the last of it.
+ */
 static void space_free(struct partition *owner, void *slot)
 {
     struct port_space *s;
