@@ -23,7 +23,7 @@ lint:
 	@tools/lint $(ARGS)
 
 bench:
-	@tools/deps build run bench
+	@tools/deps build vid run bench
 	@tools/build
 	@test -x bench/run || { echo 'bench: no measurement is in the tree yet'; exit 1; }
 	@bench/run $(ARGS)
