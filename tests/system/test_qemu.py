@@ -177,7 +177,7 @@ def check_clean(run):
 
 
 SHORT = ("direct", "clean")
-KNOWN = {"bios": "GRUB stops after its first line, and a processor of the parent stands still"}
+KNOWN = {"bios": "GRUB reads its disk by SeaBIOS, which polls the controller; it does not come to an end"}
 CHECKS = {name.removeprefix("check_"): function for name, function in list(globals().items())
           if name.startswith("check_")}
 
