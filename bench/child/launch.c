@@ -116,8 +116,27 @@ static void family_memory(int root, uint64_t ram_kib, uint64_t *outside, uint64_
         closedir(folder);
 }
 
-/* Pages that the hypervisor has been given: of the module's own pool, and of each partition. */
-static uint64_t pool_pages(void)
+/* Intercepts of all VPs, in the module's file of a partition. */
+static uint64_t intercepts_in(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    uint64_t sum = 0, n;
+    char line[256];
+
+    while (file && fgets(line, sizeof(line), file)) {
+        const char *at = strstr(line, " intercepts ");
+
+        if (at && sscanf(at, " intercepts %lu", &n) == 1)
+            sum += n;
+    }
+    if (file)
+        fclose(file);
+    return sum;
+}
+
+/* Pages that the hypervisor has been given, of the module's own pool and of each partition; and
+   how often VPs have asked their worker. */
+static uint64_t pool_pages(uint64_t *intercepts)
 {
     static const char home[] = "/sys/kernel/debug/bulkhead-vid";
     uint64_t pages = file_sum("/sys/kernel/debug/bulkhead-vid/memory", "own_pool_pages");
@@ -125,11 +144,14 @@ static uint64_t pool_pages(void)
     struct dirent *entry;
     char path[320];
 
+    *intercepts = 0;
+
     while (folder && (entry = readdir(folder))) {
         if (strncmp(entry->d_name, "partition-", 10))
             continue;
         snprintf(path, sizeof(path), "%s/%s", home, entry->d_name);
         pages += file_sum(path, "pool_pages");
+        *intercepts += intercepts_in(path);
     }
     if (folder)
         closedir(folder);
@@ -144,13 +166,14 @@ static const char *const kernel_keys[] = {"MemFree", "Slab", "KernelStack", "Pag
 struct kernel_memory {
     uint64_t kib[KERNEL_KEYS];
     uint64_t pool_pages;
+    uint64_t intercepts;
 };
 
 static void kernel_memory(struct kernel_memory *m)
 {
     for (unsigned i = 0; i < KERNEL_KEYS; i++)
         m->kib[i] = file_sum("/proc/meminfo", kernel_keys[i]);
-    m->pool_pages = pool_pages();
+    m->pool_pages = pool_pages(&m->intercepts);
 }
 
 static int start(char **argv, int *pid)
@@ -220,8 +243,8 @@ static void show(const struct kernel_memory *a, const struct kernel_memory *b, i
     uint64_t outside = 0, ram = 0;
 
     family_memory(pid, ram_kib, &outside, &ram);
-    printf(" outside_kib=%lu ram_kib=%lu pool_kib=%ld", outside, ram,
-           (long)(b->pool_pages - a->pool_pages) * 4);
+    printf(" outside_kib=%lu ram_kib=%lu pool_kib=%ld intercepts=%lu", outside, ram,
+           (long)(b->pool_pages - a->pool_pages) * 4, b->intercepts);
     for (unsigned i = 0; i < KERNEL_KEYS; i++)
         printf(" %s_kib=%ld", kernel_keys[i], (long)(b->kib[i] - a->kib[i]));
 }

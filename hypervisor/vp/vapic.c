@@ -209,6 +209,11 @@ bool vapic_wakes(struct vp *vp)
     return vapic_is_enabled(vp) && vector_class(irr) > (vapic_ppr(vp) & 0xF0U);
 }
 
+bool vapic_pending(struct vp *vp)
+{
+    return vapic_is_enabled(vp) && vapic_vec_highest(vp->apic.state.irr) >= 0;
+}
+
 /* The level interrupt has been served: the IOAPIC, real or not, may send the next one. */
 static void level_done(struct vp *vp, uint8_t vector)
 {

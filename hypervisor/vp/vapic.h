@@ -109,6 +109,9 @@ int vapic_highest(struct vp *vp);
 /** Is a vector pending above the processor priority, TPR included? Callable on any LP. */
 bool vapic_wakes(struct vp *vp);
 
+/** Is any vector pending, whatever the priority? Callable on any LP. */
+bool vapic_pending(struct vp *vp);
+
 /**
  * The processor is asked to take `vector` at this entry: it leaves IRR, so that one more of the
  * same vector, sent after the guest has taken this one, is pending anew and not lost in it.

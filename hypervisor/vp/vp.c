@@ -229,7 +229,9 @@ static bool runnable(struct vp *vp)
         wake = vendor_vp_interruptible(vp) && (vapic_wakes(vp) || vendor_vp_extint_pending(vp));
         break;
     case VP_IDLE_MSR:
-        wake = vapic_highest(vp) >= 0 || vendor_vp_extint_pending(vp);
+        /* Whatever is in service: Linux waits for its spinlocks so, also in handlers, and is
+           kicked by a vector that may be of the same class. */
+        wake = vapic_pending(vp) || vendor_vp_extint_pending(vp);
         break;
     case VP_HANDED_OFF:
         wake = handoff_over(vp);

@@ -195,6 +195,36 @@ static void guest_idle(void)
     apic_write(APIC_LVT_TIMER, LVT_MASKED | VECTOR);
 }
 
+static volatile bool idled;
+
+static void idle_in_service(struct trap_frame *f)
+{
+    uint64_t v;
+
+    apic_write(APIC_TIMER_INITIAL, 2000000);
+    safe_rdmsr(HV_X64_MSR_GUEST_IDLE, &v);
+    idled = true;
+    apic_eoi();
+}
+
+/* The same in a handler: a vector of the class that is in service wakes as well. Linux relies on
+   it, who waits for a spinlock in this way and is kicked by an IPI. */
+static void guest_idle_in_handler(void)
+{
+    SKIP_IF(!(hv_privileges() & HV_MSR_GUEST_IDLE_AVAILABLE), "not offered");
+    idled = false;
+    this_cpu()->irq_count[VECTOR] = 0;
+    irq_handler_set(VECTOR + 1, idle_in_service);
+    apic_write(APIC_TIMER_DIVIDE, TIMER_DIVIDE_1);
+    apic_write(APIC_LVT_TIMER, VECTOR);
+    irq_enable();
+    apic_icr(this_cpu()->apic_id, ICR_FIXED | ICR_ASSERT | (VECTOR + 1));
+    EXPECT(WAIT_FOR(idled, LONG_US), "the handler has not gone on");
+    EXPECT(WAIT_FOR(this_cpu()->irq_count[VECTOR] > 0, LONG_US), "lost");
+    irq_disable();
+    apic_write(APIC_LVT_TIMER, LVT_MASKED | VECTOR);
+}
+
 /* ---- Lazy EOI: bit 0 of the VP assist page
  * --------------------------------------------------------- */
 
@@ -511,6 +541,7 @@ static const struct test_case cases[] = {
     {"hlt_wakes_by_apic_timer", hlt_wakes_by_apic_timer, 0},
     {"hlt_wakes_by_ipi", hlt_wakes_by_ipi, NEED_SMP2},
     {"guest_idle", guest_idle, NEED_HV},
+    {"guest_idle_in_handler", guest_idle_in_handler, NEED_HV},
     {"lazy_eoi", lazy_eoi, NEED_HV},
     {"lazy_eoi_with_pending", lazy_eoi_with_pending, NEED_HV},
     {"lazy_eoi_ignored", lazy_eoi_ignored, NEED_HV},

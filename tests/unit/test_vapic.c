@@ -368,6 +368,7 @@ static void test_priorities(void **state)
     assert_int_equal(vapic_highest(vp), -1); /* 0x41 is lower */
     vapic_set_irr(vp, 0x5F, false);
     assert_int_equal(vapic_highest(vp), -1); /* the same class */
+    assert_true(vapic_pending(vp));
     vapic_set_irr(vp, 0x60, false);
     assert_int_equal(take(), 0x60);
     assert_int_equal(rd(APIC_ISR0 + 0x30), 1);
