@@ -20,11 +20,6 @@
 #define CHUNK     2048U
 #define FLUSH_MS  500
 
-/* Output is collected: the guest sends byte by byte, and to wake the main thread for each costs
-   more than the byte's exit. */
-#define COLLECT_NS 5000000ULL
-#define OUT_MUCH   (OUT_BYTES / 2)
-
 #define CTRL_A 0x01
 
 enum { POLL_IN, POLL_OUT };
@@ -37,8 +32,7 @@ struct console {
     /* The main thread's. */
     int in, out; /* -1: none, or a client has not come */
     int listener;
-    bool escape;         /* Ctrl-A was the last key */
-    uint64_t out_due_ns; /* when what is collected goes out; 0: nothing is waiting */
+    bool escape; /* Ctrl-A was the last key */
     /* Under the lock. */
     pthread_mutex_t lock;
     int wake; /* eventfd, -1: none */
@@ -188,7 +182,7 @@ bool console_put(void *console, uint8_t byte)
     (void)pthread_mutex_lock(&c->lock);
     if (c->connected) { /* else nobody listens, and it goes nowhere */
         taken = ring_put(&c->tx, byte);
-        if (taken && (c->tx.count == 1 || c->tx.count == OUT_MUCH))
+        if (c->tx.count == 1)
             wake(c);
     }
     (void)pthread_mutex_unlock(&c->lock);
@@ -208,19 +202,8 @@ int console_get(void *console)
     return byte;
 }
 
-/* Whether `waiting` bytes of output go out now. */
-static bool output_is_due(struct console *c, size_t waiting, uint64_t now_ns)
+void console_poll(struct console *c, struct pollfd *polls)
 {
-    if (waiting && !c->out_due_ns)
-        c->out_due_ns = now_ns + COLLECT_NS;
-    return waiting >= OUT_MUCH || (waiting && now_ns >= c->out_due_ns);
-}
-
-uint64_t console_poll(struct console *c, uint64_t now_ns, struct pollfd *polls)
-{
-    uint64_t again = UINT64_MAX;
-    size_t waiting;
-
     polls[POLL_IN] = (struct pollfd){.fd = -1};
     polls[POLL_OUT] = (struct pollfd){.fd = -1};
     (void)pthread_mutex_lock(&c->lock);
@@ -230,13 +213,9 @@ uint64_t console_poll(struct console *c, uint64_t now_ns, struct pollfd *polls)
         polls[POLL_IN] = (struct pollfd){.fd = c->in, .events = POLLIN};
     else if (c->in >= 0) /* only to learn that it is gone */
         polls[POLL_IN] = (struct pollfd){.fd = c->in, .events = 0};
-    waiting = c->out >= 0 ? c->tx.count : 0;
-    if (output_is_due(c, waiting, now_ns))
+    if (c->out >= 0 && c->tx.count > 0)
         polls[POLL_OUT] = (struct pollfd){.fd = c->out, .events = POLLOUT};
-    else if (waiting)
-        again = c->out_due_ns;
     (void)pthread_mutex_unlock(&c->lock);
-    return again;
 }
 
 static void client_close(struct console *c)
@@ -247,7 +226,6 @@ static void client_close(struct console *c)
     c->connected = false;
     ring_drop(&c->tx, c->tx.count);
     (void)pthread_mutex_unlock(&c->lock);
-    c->out_due_ns = 0;
 }
 
 static void client_accept(struct console *c)
@@ -331,8 +309,6 @@ static void output_write(struct console *c)
     /* A file or terminal that takes nothing any more must not stop the guest: bytes are lost. */
     (void)pthread_mutex_lock(&c->lock);
     ring_drop(&c->tx, n < 0 ? len : (size_t)n);
-    if (c->tx.count == 0)
-        c->out_due_ns = 0;
     (void)pthread_mutex_unlock(&c->lock);
 }
 
@@ -353,8 +329,7 @@ void console_flush(struct console *c)
 {
     for (unsigned i = 0; i < 2 * OUT_BYTES / CHUNK; i++) {
         struct pollfd polls[CONSOLE_POLLS];
-        c->out_due_ns = 1; /* without waiting for more */
-        (void)console_poll(c, 1, polls);
+        console_poll(c, polls);
         if (polls[POLL_OUT].fd < 0 || poll(&polls[POLL_OUT], 1, FLUSH_MS) <= 0)
             return;
         output_write(c);

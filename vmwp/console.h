@@ -37,9 +37,8 @@ bool console_put(void *console, uint8_t byte);
 /** The next byte for the guest, -1: none. */
 int console_get(void *console);
 
-/** What to wait for; CONSOLE_POLLS entries, unused ones have fd -1. Output is collected for some
- * milliseconds: returns when to ask again at the latest, UINT64_MAX: only when something comes. */
-uint64_t console_poll(struct console *c, uint64_t now_ns, struct pollfd *polls);
+/** What to wait for; CONSOLE_POLLS entries, unused ones have fd -1. */
+void console_poll(struct console *c, struct pollfd *polls);
 /** Act on what came. False: the user wants to leave (Ctrl-A X). */
 bool console_serve(struct console *c, const struct pollfd *polls);
 /** Give what still waits a moment to leave; at the end. */

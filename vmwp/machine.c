@@ -223,16 +223,15 @@ static void signals_take(struct machine *m)
     }
 }
 
-/* How long the main thread may sleep, not beyond `until_ns`; NULL: for ever. */
-static struct timespec *sleep_time(struct machine *m, uint64_t until_ns, struct timespec *t)
+/* How long the main thread may sleep; NULL: for ever. */
+static struct timespec *sleep_time(struct machine *m, struct timespec *t)
 {
     uint64_t now = machine_now_ns(m), deadline, ns;
 
     (void)pthread_mutex_lock(&m->lock);
     deadline = m->armed_ns = bus_deadline(&m->bus);
     (void)pthread_mutex_unlock(&m->lock);
-    deadline = min_u64(deadline, until_ns);
-    if (deadline == UINT64_MAX)
+    if (deadline == BUS_NEVER)
         return NULL;
     ns = deadline > now ? deadline - now : 0;
     *t = (struct timespec){(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
@@ -248,10 +247,10 @@ static void main_loop(struct machine *m)
         struct pollfd polls[COUNT] = {{.fd = m->wake, .events = POLLIN},
                                       {.fd = m->signals, .events = POLLIN}};
         struct timespec t;
-        uint64_t count, until_ns;
+        uint64_t count;
 
-        until_ns = console_poll(m->console, machine_now_ns(m), &polls[CONSOLE]);
-        if (ppoll(polls, COUNT, sleep_time(m, until_ns, &t), NULL) < 0)
+        console_poll(m->console, &polls[CONSOLE]);
+        if (ppoll(polls, COUNT, sleep_time(m, &t), NULL) < 0)
             continue; /* interrupted */
         if (polls[WAKE].revents)
             (void)!read(m->wake, &count, sizeof(count));

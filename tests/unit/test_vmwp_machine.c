@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A whole machine on a hypervisor that plays a script. */
 #include <setjmp.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +14,6 @@
 #include "abi/tlfs/management.h"
 #include "lib/errno.h"
 #include "tests/unit/shim_kernel.h"
-#include "vmwp/console.h"
 #include "vmwp/hv_fake.h"
 #include "vmwp/hv_mshv_priv.h"
 #include "vmwp/machine.h"
@@ -117,32 +115,6 @@ static void test_prints(void **state)
     power_off();
     assert_int_equal(machine_run(m, &why), MACHINE_OFF);
     expect_output("Hi\n");
-}
-
-/* One wake-up of the main thread for many bytes. */
-static void test_output_is_collected(void **state)
-{
-    const uint64_t start = 1000, due = start + 5000000;
-    struct pollfd polls[CONSOLE_POLLS];
-
-    assert_true(console_poll(console, start, polls) == UINT64_MAX);
-    assert_true(console_put(console, 'a'));
-    assert_true(console_poll(console, start, polls) == due);
-    assert_true(console_put(console, 'b'));
-    assert_true(console_poll(console, due - 1, polls) == due);
-    assert_int_equal(polls[1].fd, -1);
-    assert_true(console_poll(console, due, polls) == UINT64_MAX);
-    assert_int_not_equal(polls[1].fd, -1);
-    polls[1].revents = POLLOUT;
-    assert_true(console_serve(console, polls));
-    expect_output("ab");
-    /* The next byte begins anew, and much goes out at once. */
-    assert_true(console_put(console, 'c'));
-    assert_true(console_poll(console, due, polls) == due + 5000000);
-    for (unsigned i = 0; i < 32768; i++)
-        assert_true(console_put(console, 'd'));
-    assert_true(console_poll(console, due, polls) == UINT64_MAX);
-    assert_int_not_equal(polls[1].fd, -1);
 }
 
 static void test_reads_keep_the_rest_of_rax(void **state)
@@ -268,7 +240,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_builds, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_prints, reset, cleanup),
-        cmocka_unit_test_setup_teardown(test_output_is_collected, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_reads_keep_the_rest_of_rax, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_resets, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_triple_fault, reset, cleanup),
