@@ -329,7 +329,7 @@ static bool spinning(void)
 {
     uint64_t before = spins;
 
-    return WAIT_FOR(spins != before, 50000);
+    return WAIT_FOR(spins != before, 500000);
 }
 
 static void init_stops_and_sipi_starts(void)
