@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include "abi/boot/acpi.h"
 #include "devices/power.h"
 #include "devices/rtc.h"
 #include "devices/uart.h"
 #include "lib/bits.h"
-#include "vmwp/acpi_abi.h"
 #include "vmwp/aml.h"
 #include "vmwp/layout.h"
 
@@ -17,29 +17,6 @@
 #define MADT_REVISION 5U
 #define DSDT_REVISION 2U
 
-#define PROFILE_ENTERPRISE_SERVER 4U
-
-#define BOOT_LEGACY_DEVICES BIT(0)
-#define BOOT_NO_VGA         BIT(2)
-#define BOOT_NO_ASPM        BIT(4)
-
-#define FLAG_WBINVD     BIT(0)
-#define FLAG_PROC_C1    BIT(2)
-#define FLAG_NO_SLPBTN  BIT(5)
-#define FLAG_NO_RTCWAKE BIT(6)
-#define FLAG_TIMER_32   BIT(8)
-#define FLAG_RESET_REG  BIT(10)
-#define FLAG_HEADLESS   BIT(12)
-
-#define SPACE_PORTS 1U
-
-#define MADT_PCAT_COMPAT  1U
-#define MADT_ENABLED      1U
-#define MADT_LAPIC        0U
-#define MADT_IOAPIC       1U
-#define MADT_OVERRIDE     2U
-#define MADT_NMI          4U
-#define MADT_X2APIC       9U
 #define MADT_LEVEL_HIGH   0x0DU
 #define MADT_ALL          0xFFU
 #define MADT_LAPIC_ID_MAX 254U
@@ -131,20 +108,20 @@ static struct acpi_header *dsdt_build(struct area *area)
 
 static struct acpi_gas ports(uint64_t first, uint8_t bytes)
 {
-    return (struct acpi_gas){SPACE_PORTS, (uint8_t)(bytes * 8), 0, bytes == 4 ? 3 : bytes, first};
+    return (struct acpi_gas){ACPI_SPACE_IO, (uint8_t)(bytes * 8), 0, bytes == 4 ? 3 : bytes, first};
 }
 
 /* Always in ACPI mode: there is no SMI command that would switch. */
-static struct acpi_fadt *fadt_build(struct area *area, uint64_t facs, uint64_t dsdt)
+static struct acpi_fadt_table *fadt_build(struct area *area, uint64_t facs, uint64_t dsdt)
 {
-    struct acpi_fadt *f = area_take(area, sizeof(*f));
+    struct acpi_fadt_table *f = area_take(area, sizeof(*f));
 
     if (!f)
         return NULL;
-    f->firmware_ctrl = (uint32_t)facs;
+    f->facs = (uint32_t)facs;
     f->dsdt = (uint32_t)dsdt;
     f->x_dsdt = dsdt;
-    f->profile = PROFILE_ENTERPRISE_SERVER;
+    f->pm_profile = FADT_ENTERPRISE_SERVER;
     f->sci_int = LAYOUT_PIN_SCI;
     f->pm1a_evt = POWER_PM1_EVENT;
     f->pm1_evt_len = 4;
@@ -155,12 +132,12 @@ static struct acpi_fadt *fadt_build(struct area *area, uint64_t facs, uint64_t d
     f->x_pm1a_evt = ports(POWER_PM1_EVENT, 4);
     f->x_pm1a_cnt = ports(POWER_PM1_CONTROL, 2);
     f->x_pm_tmr = ports(POWER_PM_TIMER, 4);
-    f->p_lvl2_lat = 0xFFFF; /* more than the longest: no C2, no C3 */
-    f->p_lvl3_lat = 0xFFFF;
+    f->c2_latency = 0xFFFF; /* more than the longest: no C2, no C3 */
+    f->c3_latency = 0xFFFF;
     f->century = 0x32;
-    f->boot_arch = BOOT_LEGACY_DEVICES | BOOT_NO_VGA | BOOT_NO_ASPM;
-    f->flags = FLAG_WBINVD | FLAG_PROC_C1 | FLAG_NO_SLPBTN | FLAG_NO_RTCWAKE | FLAG_TIMER_32 |
-               FLAG_RESET_REG | FLAG_HEADLESS;
+    f->boot_arch = FADT_LEGACY_DEVICES | FADT_NO_VGA | FADT_NO_ASPM;
+    f->flags = FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLPBTN | FADT_NO_RTCWAKE | FADT_TMR_VAL_EXT |
+               FADT_RESET_REG | FADT_HEADLESS;
     f->reset_reg = ports(POWER_RESET_PORT, 1);
     f->reset_value = POWER_RESET_VALUE;
     memcpy(&f->hypervisor_vendor, "Bulkhead", 8);
@@ -170,58 +147,57 @@ static struct acpi_fadt *fadt_build(struct area *area, uint64_t facs, uint64_t d
 
 static void *entry(uint8_t **at, uint8_t type, uint8_t length)
 {
-    uint8_t *p = *at;
+    struct madt_entry *e = (struct madt_entry *)*at;
 
-    p[0] = type;
-    p[1] = length;
+    *e = (struct madt_entry){type, length};
     *at += length;
-    return p;
+    return e;
 }
 
 static void processor_entry(uint8_t **at, uint32_t id)
 {
     if (id <= MADT_LAPIC_ID_MAX) {
-        struct acpi_madt_lapic *l = entry(at, MADT_LAPIC, sizeof(*l));
+        struct madt_lapic *l = entry(at, MADT_LAPIC, sizeof(*l));
         l->uid = (uint8_t)id;
         l->apic_id = (uint8_t)id;
-        l->flags = MADT_ENABLED;
+        l->flags = MADT_LP_ENABLED;
     } else {
-        struct acpi_madt_x2apic *x = entry(at, MADT_X2APIC, sizeof(*x));
+        struct madt_x2apic *x = entry(at, MADT_X2APIC, sizeof(*x));
         x->apic_id = id;
         x->uid = id;
-        x->flags = MADT_ENABLED;
+        x->flags = MADT_LP_ENABLED;
     }
 }
 
 static void override_entry(uint8_t **at, uint8_t irq, uint32_t pin, uint16_t flags)
 {
-    struct acpi_madt_override *o = entry(at, MADT_OVERRIDE, sizeof(*o));
+    struct madt_override *o = entry(at, MADT_OVERRIDE, sizeof(*o));
 
-    o->source = irq;
+    o->irq = irq;
     o->gsi = pin;
-    o->flags = flags;
+    o->inti_flags = flags;
 }
 
 static struct acpi_madt *madt_build(struct area *area, uint32_t processors)
 {
-    size_t most = sizeof(struct acpi_madt) + processors * sizeof(struct acpi_madt_x2apic) + 64;
+    size_t most = sizeof(struct acpi_madt) + processors * sizeof(struct madt_x2apic) + 64;
     struct acpi_madt *m = area_take(area, most);
-    struct acpi_madt_ioapic *io;
-    struct acpi_madt_nmi *nmi;
+    struct madt_ioapic *io;
+    struct madt_lapic_nmi *nmi;
     uint8_t *at;
 
     if (!m)
         return NULL;
     at = (uint8_t *)(m + 1);
-    m->local_apic = LAYOUT_LAPIC;
+    m->lapic_addr = LAYOUT_LAPIC;
     m->flags = MADT_PCAT_COMPAT;
     for (uint32_t i = 0; i < processors; i++)
         processor_entry(&at, i);
     io = entry(&at, MADT_IOAPIC, sizeof(*io));
-    io->address = LAYOUT_IOAPIC;
+    io->addr = LAYOUT_IOAPIC;
     override_entry(&at, 0, LAYOUT_PIN_PIT, 0);
     override_entry(&at, LAYOUT_PIN_SCI, LAYOUT_PIN_SCI, MADT_LEVEL_HIGH);
-    nmi = entry(&at, MADT_NMI, sizeof(*nmi));
+    nmi = entry(&at, MADT_LAPIC_NMI, sizeof(*nmi));
     nmi->uid = MADT_ALL;
     nmi->lint = 1;
     header_fill(&m->header, "APIC", (uint32_t)(at - (uint8_t *)m), MADT_REVISION);
@@ -245,7 +221,7 @@ int acpi_build(const struct memory *m, uint32_t processors)
     const uint64_t size = LAYOUT_ACPI_END - LAYOUT_ACPI;
     struct area a = {memory_span(m, gpa(LAYOUT_ACPI), size), LAYOUT_ACPI, size, 0};
     struct acpi_header *dsdt, *xsdt;
-    struct acpi_fadt *fadt;
+    struct acpi_fadt_table *fadt;
     struct acpi_madt *madt;
 
     if (!a.host)
@@ -271,7 +247,7 @@ int acpi_build(const struct memory *m, uint32_t processors)
     rsdp->revision = RSDP_REVISION;
     rsdp->length = sizeof(*rsdp);
     rsdp->xsdt = area_gpa(&a, xsdt);
-    rsdp->checksum = checksum(rsdp, 20);
+    rsdp->checksum = checksum(rsdp, ACPI_RSDP_V1_LEN);
     rsdp->extended_checksum = checksum(rsdp, sizeof(*rsdp));
     return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "hypervisor/boot/acpi.h"
 
-#include "hypervisor/boot/acpi_abi.h"
+#include "abi/boot/acpi.h"
 #include "lib/bits.h"
 #include "lib/errno.h"
 #include "lib/string.h"

@@ -2,6 +2,7 @@
 #ifndef BOOT_ACPI_H
 #define BOOT_ACPI_H
 
+#include "abi/boot/acpi.h"
 #include "hypervisor/boot/boot_mem.h"
 #include "lib/types.h"
 
@@ -48,9 +49,6 @@ struct acpi_nmi {
     enum acpi_polarity polarity;
     enum acpi_trigger trigger;
 };
-
-/** Address spaces of a register (ACPI 6.5, 5.2.3.2). */
-enum acpi_space { ACPI_SPACE_MEMORY = 0, ACPI_SPACE_IO = 1, ACPI_SPACE_PCI = 2 };
 
 struct acpi_reg {
     uint64_t addr; /* 0: the machine has no such register */

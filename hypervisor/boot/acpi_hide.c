@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "hypervisor/boot/acpi.h"
-#include "hypervisor/boot/acpi_abi.h"
+#include "abi/boot/acpi.h"
 #include "lib/string.h"
 
 /** The flags of a processor that the entry names and that is not to be kept, or NULL. */

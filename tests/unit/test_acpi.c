@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "hypervisor/boot/acpi.h"
-#include "hypervisor/boot/acpi_abi.h"
+#include "abi/boot/acpi.h"
 #include "lib/errno.h"
 
 /* Physical memory of the tests: the first MiB and a bit, tables from TABLES on. */

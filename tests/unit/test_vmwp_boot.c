@@ -11,7 +11,7 @@
 #include "lib/errno.h"
 #include "tests/unit/shim_kernel.h"
 #include "vmwp/acpi.h"
-#include "vmwp/acpi_abi.h"
+#include "abi/boot/acpi.h"
 #include "vmwp/layout.h"
 #include "vmwp/linux.h"
 
@@ -99,7 +99,7 @@ static void test_too_much_memory(void **state)
 static void test_acpi(void **state)
 {
     const struct acpi_rsdp *rsdp;
-    const struct acpi_fadt *fadt;
+    const struct acpi_fadt_table *fadt;
     const struct acpi_header *dsdt;
 
     assert_int_equal(acpi_build(&m, 4), 0);
@@ -107,17 +107,17 @@ static void test_acpi(void **state)
     assert_memory_equal(rsdp->signature, "RSD PTR ", 8);
     assert_int_equal(sum(rsdp, 20), 0);
     assert_int_equal(sum(rsdp, 36), 0);
-    fadt = (const struct acpi_fadt *)find(0, "FACP");
+    fadt = (const struct acpi_fadt_table *)find(0, "FACP");
     assert_int_equal(fadt->header.length, 276);
     assert_int_equal(fadt->pm1a_cnt, 0x604);
     assert_int_equal(fadt->sci_int, 9);
-    assert_true(fadt->reset_reg.address == 0xCF9);
+    assert_true(fadt->reset_reg.addr == 0xCF9);
     assert_int_equal(fadt->reset_value, 6);
     assert_true(fadt->flags & 1U << 10);
     assert_int_equal(fadt->x_dsdt, fadt->dsdt);
     dsdt = table(fadt->x_dsdt, "DSDT");
-    assert_memory_equal(at(fadt->firmware_ctrl, 64), "FACS", 4);
-    assert_int_equal(fadt->firmware_ctrl % 64, 0);
+    assert_memory_equal(at(fadt->facs, 64), "FACS", 4);
+    assert_int_equal(fadt->facs % 64, 0);
     assert_int_equal(dsdt->revision, 2);
 }
 
@@ -136,7 +136,7 @@ static void test_dsdt_bytes(void **state)
     const struct acpi_header *dsdt;
 
     assert_int_equal(acpi_build(&m, 1), 0);
-    dsdt = table(((const struct acpi_fadt *)find(0, "FACP"))->x_dsdt, "DSDT");
+    dsdt = table(((const struct acpi_fadt_table *)find(0, "FACP"))->x_dsdt, "DSDT");
     assert_memory_equal(dsdt + 1, aml, sizeof(aml));
     assert_memory_equal((const uint8_t *)dsdt + dsdt->length - sizeof(s5), s5, sizeof(s5));
 }

@@ -4,11 +4,10 @@
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/boot/acpi.h"
 
-#define FADT_RESET_SUPPORTED BIT(10)
-#define PORT_RESET_CONTROL   0xcf9
-#define RESET_HARD           0x06
-#define PORT_KEYBOARD        0x64
-#define KEYBOARD_RESET       0xfe
+#define PORT_RESET_CONTROL 0xcf9
+#define RESET_HARD         0x06
+#define PORT_KEYBOARD      0x64
+#define KEYBOARD_RESET     0xfe
 
 static uint16_t acpi_port;
 static uint8_t acpi_value;
@@ -17,7 +16,7 @@ void machine_reset_init(const struct acpi_info *acpi)
 {
     const struct acpi_fadt *f = &acpi->fadt;
 
-    if (f->present && (f->flags & FADT_RESET_SUPPORTED) && f->reset.space == ACPI_SPACE_IO) {
+    if (f->present && (f->flags & FADT_RESET_REG) && f->reset.space == ACPI_SPACE_IO) {
         acpi_port = (uint16_t)f->reset.addr;
         acpi_value = f->reset_value;
     }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "hypervisor/boot/acpi.h"
-#include "hypervisor/boot/acpi_abi.h"
+#include "abi/boot/acpi.h"
 #include "lib/string.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BOOT_ACPI_ABI_H
-#define BOOT_ACPI_ABI_H
+#ifndef ABI_BOOT_ACPI_H
+#define ABI_BOOT_ACPI_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -31,17 +31,20 @@ struct acpi_header {
     char oem_id[6];
     char oem_table_id[8];
     uint32_t oem_revision;
-    uint32_t creator_id;
+    char creator_id[4];
     uint32_t creator_revision;
 } __attribute__((packed));
 _Static_assert(sizeof(struct acpi_header) == 36, "acpi_header");
 
+/** Address spaces of a register (section 5.2.3.2). */
+enum acpi_space { ACPI_SPACE_MEMORY = 0, ACPI_SPACE_IO = 1, ACPI_SPACE_PCI = 2 };
+
 /** Generic address structure. */
 struct acpi_gas {
-    uint8_t space;
+    uint8_t space; /* enum acpi_space or another of ACPI's numbers */
     uint8_t bit_width;
     uint8_t bit_offset;
-    uint8_t access_size;
+    uint8_t access_size; /* 1 byte, 2 word, 3 doubleword, 4 quadword */
     uint64_t addr;
 } __attribute__((packed));
 _Static_assert(sizeof(struct acpi_gas) == 12, "acpi_gas");
@@ -135,7 +138,7 @@ struct madt_x2apic_nmi {
 } __attribute__((packed));
 _Static_assert(sizeof(struct madt_x2apic_nmi) == 12, "madt_x2apic_nmi");
 
-/** The part that is used; older revisions end sooner and count as zero from there on. */
+/** Older revisions end sooner and count as zero from there on. */
 struct acpi_fadt_table {
     struct acpi_header header;
     uint32_t facs;
@@ -188,19 +191,53 @@ struct acpi_fadt_table {
     struct acpi_gas x_pm1b_cnt;
     struct acpi_gas x_pm2_cnt;
     struct acpi_gas x_pm_tmr;
+    struct acpi_gas x_gpe0;
+    struct acpi_gas x_gpe1;
+    struct acpi_gas sleep_control;
+    struct acpi_gas sleep_status;
+    uint64_t hypervisor_vendor;
 } __attribute__((packed));
+_Static_assert(sizeof(struct acpi_fadt_table) == 276, "fadt");
+_Static_assert(offsetof(struct acpi_fadt_table, pm1a_evt) == 56, "fadt.pm1a_evt");
 _Static_assert(offsetof(struct acpi_fadt_table, pm1a_cnt) == 64, "fadt.pm1a_cnt");
 _Static_assert(offsetof(struct acpi_fadt_table, pm_tmr) == 76, "fadt.pm_tmr");
+_Static_assert(offsetof(struct acpi_fadt_table, boot_arch) == 109, "fadt.boot_arch");
 _Static_assert(offsetof(struct acpi_fadt_table, flags) == 112, "fadt.flags");
 _Static_assert(offsetof(struct acpi_fadt_table, reset_reg) == 116, "fadt.reset_reg");
 _Static_assert(offsetof(struct acpi_fadt_table, x_dsdt) == 140, "fadt.x_dsdt");
 _Static_assert(offsetof(struct acpi_fadt_table, x_pm1a_cnt) == 172, "fadt.x_pm1a_cnt");
 _Static_assert(offsetof(struct acpi_fadt_table, x_pm_tmr) == 208, "fadt.x_pm_tmr");
 
+#define FADT_ENTERPRISE_SERVER 4U /* acpi_fadt_table.pm_profile */
+
+/* acpi_fadt_table.boot_arch */
+#define FADT_LEGACY_DEVICES (1U << 0)
+#define FADT_NO_VGA         (1U << 2)
+#define FADT_NO_ASPM        (1U << 4)
+
 /* acpi_fadt_table.flags */
+#define FADT_WBINVD      (1U << 0)
+#define FADT_PROC_C1     (1U << 2)
+#define FADT_NO_SLPBTN   (1U << 5)
+#define FADT_NO_RTCWAKE  (1U << 6)
 #define FADT_TMR_VAL_EXT (1U << 8)
 #define FADT_RESET_REG   (1U << 10)
-#define FADT_MIN_LEN     116 /* ACPI 1.0 */
+#define FADT_HEADLESS    (1U << 12)
+
+#define FADT_MIN_LEN 116 /* ACPI 1.0 */
+
+struct acpi_facs {
+    char signature[4];
+    uint32_t length;
+    uint32_t hardware_signature;
+    uint32_t waking_vector;
+    uint32_t global_lock;
+    uint32_t flags;
+    uint64_t x_waking_vector;
+    uint8_t version;
+    uint8_t reserved[31];
+} __attribute__((packed));
+_Static_assert(sizeof(struct acpi_facs) == 64, "acpi_facs");
 
 struct acpi_hpet_table {
     struct acpi_header header;
