@@ -87,14 +87,11 @@ static bool base_transition_legal(uint64_t from, uint64_t to)
     return !was_x2apic;
 }
 
-int vapic_base_write(struct vp *vp, uint64_t val)
+/* The BSP flag is nobody's to change. */
+static void base_store(struct vp *vp, uint64_t val)
 {
     uint64_t old = vapic_base(vp);
 
-    if (val & ~(APIC_BASE_ADDR_MASK | APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE))
-        return -EPERM;
-    if (!base_transition_legal(old, val))
-        return -EPERM;
     val = (val & ~APIC_BASE_BSP) | (old & APIC_BASE_BSP);
     /* The two modes keep the ICR's destination in different bits. */
     if ((val ^ old) & APIC_BASE_X2APIC)
@@ -102,6 +99,26 @@ int vapic_base_write(struct vp *vp, uint64_t val)
     atomic_store_explicit(&vp->apic.state.base, val, memory_order_relaxed);
     if ((old & APIC_BASE_ENABLE) && !(val & APIC_BASE_ENABLE))
         vapic_reset(vp);
+}
+
+static bool base_has_reserved(uint64_t val)
+{
+    return val & ~(APIC_BASE_ADDR_MASK | APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE);
+}
+
+int vapic_base_write(struct vp *vp, uint64_t val)
+{
+    if (base_has_reserved(val) || !base_transition_legal(vapic_base(vp), val))
+        return -EPERM;
+    base_store(vp, val);
+    return 0;
+}
+
+int vapic_base_set(struct vp *vp, uint64_t val)
+{
+    if (base_has_reserved(val) || ((val & APIC_BASE_X2APIC) && !(val & APIC_BASE_ENABLE)))
+        return -EINVAL;
+    base_store(vp, val);
     return 0;
 }
 

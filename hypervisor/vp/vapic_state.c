@@ -166,19 +166,3 @@ void vapic_state_set(struct vp *vp, const struct hv_local_interrupt_controller_s
     store(&vp->apic.state.esr_pending, in->apic_error_status & 0xFF);
     vp_request(vp, VP_REQ_EVENT);
 }
-
-int vapic_base_set(struct vp *vp, uint64_t val)
-{
-    uint64_t old = vapic_base(vp);
-
-    if ((val & ~(APIC_BASE_ADDR_MASK | APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE)) ||
-        ((val & APIC_BASE_X2APIC) && !(val & APIC_BASE_ENABLE)))
-        return -EINVAL;
-    val = (val & ~APIC_BASE_BSP) | (old & APIC_BASE_BSP);
-    if ((val ^ old) & APIC_BASE_X2APIC)
-        vp->apic.state.icr &= 0xFFFFFFFFU;
-    atomic_store_explicit(&vp->apic.state.base, val, memory_order_relaxed);
-    if ((old & APIC_BASE_ENABLE) && !(val & APIC_BASE_ENABLE))
-        vapic_reset(vp);
-    return 0;
-}
