@@ -235,17 +235,18 @@ int emulate_string_io(const struct emulate_env *env, const struct hv_exit *exit,
     uint64_t start = cpu->rip;
     uint8_t bytes[INSN_MAX];
     struct string_insn s;
-    int n = exit->byte_count, err = EMULATE_DONE;
+    int n = (int)min_u64(exit->byte_count, INSN_MAX);
+    int err = string_decode(exit->bytes, (size_t)n, emulate_mode(cpu), &s);
 
-    memcpy(bytes, exit->bytes, min_u64(exit->byte_count, INSN_MAX));
-    if (n == 0 || string_decode(bytes, (size_t)min_u64((unsigned)n, INSN_MAX), emulate_mode(cpu),
-                                &s) == -ENODATA)
+    if (err == -ENODATA) {
         n = emulate_fetch(env, cpu, bytes, fault);
-    if (n <= 0)
-        return n < 0 ? n : EMULATE_FAULT;
-    n = (int)min_u64((unsigned)n, INSN_MAX);
-    if (string_decode(bytes, (size_t)n, emulate_mode(cpu), &s) < 0 || s.op != wanted)
+        if (n <= 0)
+            return n < 0 ? n : EMULATE_FAULT;
+        err = string_decode(bytes, (size_t)n, emulate_mode(cpu), &s);
+    }
+    if (err < 0 || s.op != wanted)
         return undefined(fault); /* the code has changed under our eyes */
+    err = EMULATE_DONE;
     if (!string_more(cpu, &s))
         string_finish(cpu, s.length);
     for (unsigned i = 0; i < EMULATE_BATCH && err == EMULATE_DONE && cpu->rip == start; i++)
