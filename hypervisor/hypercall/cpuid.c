@@ -5,6 +5,7 @@
 #include "abi/tlfs/status.h"
 #include "hypervisor/hypercall/dispatch.h"
 #include "hypervisor/hypercall/handlers.h"
+#include "hypervisor/hypercall/status.h"
 #include "hypervisor/partition/child.h"
 #include "hypervisor/partition/cpuid.h"
 #include "hypervisor/partition/cpuid_result.h"
@@ -15,22 +16,6 @@
 /* flags of HvCallGetVpCpuidValues */
 #define CPUID_USE_VP_XFEM_XSS         (1ULL << 0)
 #define CPUID_APPLY_REGISTERED_VALUES (1ULL << 1)
-
-static uint16_t result_status(int rc)
-{
-    switch (rc) {
-    case 0:
-        return HV_STATUS_SUCCESS;
-    case -ENOENT:
-        return HV_STATUS_INVALID_PARTITION_ID;
-    case -EBADF:
-        return HV_STATUS_INVALID_PARTITION_STATE;
-    case -ENOMEM:
-        return HV_STATUS_INSUFFICIENT_MEMORY;
-    default:
-        return HV_STATUS_NO_RESOURCES;
-    }
-}
 
 uint16_t hypercall_register_intercept_result(struct hypercall *h)
 {
@@ -43,7 +28,7 @@ uint16_t hypercall_register_intercept_result(struct hypercall *h)
         return HV_STATUS_INVALID_PARAMETER;
     rc = child_get_active(h->vp->partition, in.partition_id, &p);
     if (rc)
-        return result_status(rc);
+        return hypercall_status(rc);
     /* The VP need not exist yet. */
     if (in.vp_index != HV_ANY_VP && in.vp_index >= PARTITION_MAX_VPS) {
         partition_put(p);
@@ -51,7 +36,8 @@ uint16_t hypercall_register_intercept_result(struct hypercall *h)
     }
     rc = cpuid_result_register(p, &in);
     partition_put(p);
-    return result_status(rc);
+    /* Its list is full, and no deposit would help. */
+    return hypercall_status(rc == -ENOSPC ? -EAGAIN : rc);
 }
 
 /* One leaf; the VP stands still meanwhile, because some bits mirror its registers. */
@@ -59,15 +45,16 @@ static uint16_t leaf_get(struct hypercall *h, struct vp *vp, uint64_t flags)
 {
     struct hv_cpuid_leaf_info leaf;
     uint32_t regs[4];
+    uint16_t status;
 
     memcpy(&leaf, h->in + hypercall_rep_offset(h, h->rep), sizeof(leaf));
     vp_pause(vp);
     vp_cpuid(vp, leaf.eax, leaf.ecx, flags & CPUID_APPLY_REGISTERED_VALUES, regs);
     vp_resume(vp);
-    if (hypercall_output(h, h->rep * (uint32_t)sizeof(regs), regs, sizeof(regs)) != 0)
-        return HV_STATUS_INVALID_ALIGNMENT;
-    h->rep++;
-    return HV_STATUS_SUCCESS;
+    status = hypercall_output(h, h->rep * (uint32_t)sizeof(regs), regs, sizeof(regs));
+    if (status == HV_STATUS_SUCCESS)
+        h->rep++;
+    return status;
 }
 
 uint16_t hypercall_get_vp_cpuid_values(struct hypercall *h)
@@ -83,7 +70,7 @@ uint16_t hypercall_get_vp_cpuid_values(struct hypercall *h)
         return HV_STATUS_INVALID_PARAMETER;
     rc = child_get_active(h->vp->partition, in.partition_id, &p);
     if (rc)
-        return result_status(rc);
+        return hypercall_status(rc);
     vp = partition_vp(p, in.vp_index);
     status = vp ? leaf_get(h, vp, in.flags) : HV_STATUS_INVALID_VP_INDEX;
     partition_put(p);

@@ -197,10 +197,12 @@ enum hypercall_action hypercall_dispatch(struct vp *vp)
     return HYPERCALL_DONE;
 }
 
-int hypercall_output(struct hypercall *h, uint32_t offset, const void *data, uint32_t len)
+uint16_t hypercall_output(struct hypercall *h, uint32_t offset, const void *data, uint32_t len)
 {
     assert_hv(offset <= h->out_len && len <= h->out_len - offset);
-    return guest_write(h->vp->partition, gpa(h->out_gpa.v + offset), data, len);
+    if (guest_write(h->vp->partition, gpa(h->out_gpa.v + offset), data, len))
+        return HV_STATUS_INVALID_ALIGNMENT;
+    return HV_STATUS_SUCCESS;
 }
 
 uint32_t hypercall_rep_offset(const struct hypercall *h, uint32_t rep)

@@ -46,9 +46,9 @@ enum hypercall_action hypercall_dispatch(struct vp *vp);
 
 /**
  * Write part of the output at an offset that lies within the size of the table row.
- * 0, or -EFAULT if the guest's page has gone.
+ * HV_STATUS_INVALID_ALIGNMENT if the guest's page has gone.
  */
-int hypercall_output(struct hypercall *h, uint32_t offset, const void *data, uint32_t len);
+uint16_t hypercall_output(struct hypercall *h, uint32_t offset, const void *data, uint32_t len);
 
 /** Offset of list element `rep` in the input. */
 uint32_t hypercall_rep_offset(const struct hypercall *h, uint32_t rep);

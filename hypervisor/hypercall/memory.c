@@ -82,8 +82,7 @@ uint16_t hypercall_get_memory_balance(struct hypercall *h)
         return HV_STATUS_INVALID_PARTITION_ID;
     pool_balance(&p->pool, &out.pages_available, &out.pages_in_use);
     partition_put(p);
-    return hypercall_output(h, 0, &out, sizeof(out)) ? HV_STATUS_INVALID_ALIGNMENT
-                                                     : HV_STATUS_SUCCESS;
+    return hypercall_output(h, 0, &out, sizeof(out));
 }
 
 static uint16_t map_into(struct hypercall *h, struct partition *p,

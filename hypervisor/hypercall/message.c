@@ -133,7 +133,5 @@ uint16_t hypercall_signal_event_direct(struct hypercall *h)
     status = synic_status(synic_signal_event(target, in.target_sint, in.flag_number, &newly));
     partition_put(p);
     out.newly_signaled = newly;
-    if (status == HV_STATUS_SUCCESS && hypercall_output(h, 0, &out, sizeof(out)) != 0)
-        return HV_STATUS_INVALID_ALIGNMENT;
-    return status;
+    return status == HV_STATUS_SUCCESS ? hypercall_output(h, 0, &out, sizeof(out)) : status;
 }

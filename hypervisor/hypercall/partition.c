@@ -105,6 +105,5 @@ uint16_t hypercall_get_next_child(struct hypercall *h)
     if (in.parent_id != HV_PARTITION_ID_SELF && in.parent_id != self->id)
         return HV_STATUS_INVALID_PARTITION_ID;
     out.next_child_id = child_next(self, in.previous_child_id);
-    return hypercall_output(h, 0, &out, sizeof(out)) ? HV_STATUS_INVALID_ALIGNMENT
-                                                     : HV_STATUS_SUCCESS;
+    return hypercall_output(h, 0, &out, sizeof(out));
 }

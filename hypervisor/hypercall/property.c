@@ -31,11 +31,6 @@ static uint16_t property_status(int rc)
     }
 }
 
-static uint16_t output(struct hypercall *h, const void *data, uint32_t len)
-{
-    return hypercall_output(h, 0, data, len) ? HV_STATUS_INVALID_ALIGNMENT : HV_STATUS_SUCCESS;
-}
-
 uint16_t hypercall_get_partition_property(struct hypercall *h)
 {
     struct hv_output_get_partition_property out = {0};
@@ -49,7 +44,7 @@ uint16_t hypercall_get_partition_property(struct hypercall *h)
         return HV_STATUS_INVALID_PARTITION_ID;
     status = property_status(property_get(p, in.property_code, &out.property_value));
     partition_put(p);
-    return status == HV_STATUS_SUCCESS ? output(h, &out, sizeof(out)) : status;
+    return status == HV_STATUS_SUCCESS ? hypercall_output(h, 0, &out, sizeof(out)) : status;
 }
 
 uint16_t hypercall_set_partition_property(struct hypercall *h)
@@ -83,7 +78,7 @@ uint16_t hypercall_get_partition_property_ex(struct hypercall *h)
     memset(h->in, 0, PROPERTY_EX_MAX);
     status = property_status(property_get_ex(p, in.property_code, in.argument, h->in, &len));
     partition_put(p);
-    return status == HV_STATUS_SUCCESS ? output(h, h->in, len) : status;
+    return status == HV_STATUS_SUCCESS ? hypercall_output(h, 0, h->in, len) : status;
 }
 
 uint16_t hypercall_get_system_property(struct hypercall *h)
@@ -102,7 +97,7 @@ uint16_t hypercall_get_system_property(struct hypercall *h)
     default:
         return HV_STATUS_INVALID_PARAMETER;
     }
-    return output(h, &out, sizeof(out));
+    return hypercall_output(h, 0, &out, sizeof(out));
 }
 
 /* How the machine is switched off; the parent does that by itself and only says how it would. */
@@ -136,5 +131,5 @@ uint16_t hypercall_get_lp_run_time(struct hypercall *h)
     lp = lps[index];
     out.global_time = clock_ref_from_tsc(now);
     out.local_run_time = clock_ref_from_tsc(now - __atomic_load_n(&lp->idle_tsc, __ATOMIC_RELAXED));
-    return output(h, &out, sizeof(out));
+    return hypercall_output(h, 0, &out, sizeof(out));
 }

@@ -14,7 +14,5 @@ uint16_t hypercall_get_partition_id(struct hypercall *h)
 {
     struct hv_output_get_partition_id out = {.partition_id = h->vp->partition->id};
 
-    if (hypercall_output(h, 0, &out, sizeof(out)) != 0)
-        return HV_STATUS_INVALID_ALIGNMENT;
-    return HV_STATUS_SUCCESS;
+    return hypercall_output(h, 0, &out, sizeof(out));
 }

@@ -73,8 +73,7 @@ uint16_t hypercall_map_stats_page(struct hypercall *h)
     if (stats_map(h->vp->partition, &object, &page))
         return HV_STATUS_INSUFFICIENT_MEMORY;
     out.map_location = page.v >> PAGE_SHIFT;
-    return hypercall_output(h, 0, &out, sizeof(out)) ? HV_STATUS_INVALID_ALIGNMENT
-                                                     : HV_STATUS_SUCCESS;
+    return hypercall_output(h, 0, &out, sizeof(out));
 }
 
 uint16_t hypercall_unmap_stats_page(struct hypercall *h)

@@ -98,9 +98,7 @@ uint16_t hypercall_translate_virtual_address(struct hypercall *h)
     vp_target_stop(&t);
     translate(t.vp, &in, &out);
     vp_target_put(&t);
-    if (hypercall_output(h, 0, &out, sizeof(out)) != 0)
-        return HV_STATUS_INVALID_ALIGNMENT;
-    return HV_STATUS_SUCCESS;
+    return hypercall_output(h, 0, &out, sizeof(out));
 }
 
 /* At most 16 bytes of one page. */
@@ -126,8 +124,7 @@ uint16_t hypercall_read_gpa(struct hypercall *h)
     if (guest_read(t.vp->partition, gpa(in.base_gpa), out.data, in.byte_count))
         out.access_result = ACCESS_GPA_UNMAPPED;
     vp_target_put(&t);
-    return hypercall_output(h, 0, &out, sizeof(out)) ? HV_STATUS_INVALID_ALIGNMENT
-                                                     : HV_STATUS_SUCCESS;
+    return hypercall_output(h, 0, &out, sizeof(out));
 }
 
 static uint64_t write_bytes(struct partition *p, const struct hv_input_write_gpa *in)
@@ -156,6 +153,5 @@ uint16_t hypercall_write_gpa(struct hypercall *h)
         return status;
     result = write_bytes(t.vp->partition, &in);
     vp_target_put(&t);
-    return hypercall_output(h, 0, &result, sizeof(result)) ? HV_STATUS_INVALID_ALIGNMENT
-                                                           : HV_STATUS_SUCCESS;
+    return hypercall_output(h, 0, &result, sizeof(result));
 }

@@ -87,8 +87,7 @@ uint16_t hypercall_map_vp_state_page(struct hypercall *h)
     if (rc)
         return hypercall_status(rc);
     out.map_location = page.v >> PAGE_SHIFT;
-    return hypercall_output(h, 0, &out, sizeof(out)) ? HV_STATUS_INVALID_ALIGNMENT
-                                                     : HV_STATUS_SUCCESS;
+    return hypercall_output(h, 0, &out, sizeof(out));
 }
 
 uint16_t hypercall_unmap_vp_state_page(struct hypercall *h)

@@ -46,10 +46,9 @@ static uint16_t get_one(struct hypercall *h, struct vp_target *t)
     if (vpreg_needs_pause(name))
         vp_target_stop(t);
     status = register_status(vpreg_get(t->vp, name, &value));
-    if (status == HV_STATUS_SUCCESS &&
-        hypercall_output(h, h->rep * (uint32_t)sizeof(value), &value, sizeof(value)) != 0)
-        status = HV_STATUS_INVALID_ALIGNMENT;
-    return status;
+    if (status != HV_STATUS_SUCCESS)
+        return status;
+    return hypercall_output(h, h->rep * (uint32_t)sizeof(value), &value, sizeof(value));
 }
 
 /* What the parent has left in the register page belongs to the intercept that ends now. */

@@ -84,7 +84,7 @@ static uint16_t state_put(struct state_call *c, const void *from, uint32_t len)
         return pages_put(c->h, from, len);
     if (len > c->h->out_len)
         return HV_STATUS_INVALID_PARAMETER;
-    return hypercall_output(c->h, 0, from, len) ? HV_STATUS_INVALID_ALIGNMENT : HV_STATUS_SUCCESS;
+    return hypercall_output(c->h, 0, from, len);
 }
 
 static uint16_t state_take(struct state_call *c, void *to, uint32_t len)

@@ -113,13 +113,13 @@ int synic_ring_push(struct vp *vp, uint32_t sint, uint32_t id)
     return 0;
 }
 
-int hypercall_output(struct hypercall *h, uint32_t offset, const void *data, uint32_t len)
+uint16_t hypercall_output(struct hypercall *h, uint32_t offset, const void *data, uint32_t len)
 {
     if (offset + len > sizeof(ports.out))
         abort();
     memcpy(ports.out + offset, data, len);
     ports.out_end = offset + len;
-    return 0;
+    return HV_STATUS_SUCCESS;
 }
 
 #endif
