@@ -142,33 +142,37 @@ u64 vid_call(u64 control, const void *in, size_t in_size, void *out, size_t out_
     return result;
 }
 
+/* After a call: 1 if memory was deposited and it wants to be made again, else what it came to. */
+static int call_outcome(u16 status, struct vid_pool *pool, int *deposits)
+{
+    int error;
+
+    if (!vid_status_needs_memory(status) || (*deposits)++ == MAX_DEPOSITS_PER_STEP)
+        return vid_status_errno(status);
+    error = vid_pool_deposit_for(pool, status);
+    return error ? error : 1;
+}
+
 int vid_call_memory(u64 control, const void *in, size_t in_size, void *out, size_t out_size,
                     struct vid_pool *pool)
 {
-    for (int deposits = 0;; deposits++) {
-        u16 status = vid_status(vid_call(control, in, in_size, out, out_size));
-        int error;
+    int outcome, deposits = 0;
 
-        if (!vid_status_needs_memory(status) || deposits == MAX_DEPOSITS_PER_STEP)
-            return vid_status_errno(status);
-        error = vid_pool_deposit_for(pool, status);
-        if (error)
-            return error;
-    }
+    do
+        outcome = call_outcome(vid_status(vid_call(control, in, in_size, out, out_size)), pool,
+                               &deposits);
+    while (outcome > 0);
+    return outcome;
 }
 
 int vid_call_memory_fast8(u16 code, u64 input, struct vid_pool *pool)
 {
-    for (int deposits = 0;; deposits++) {
-        u16 status = vid_status(vid_call_fast8(code, input));
-        int error;
+    int outcome, deposits = 0;
 
-        if (!vid_status_needs_memory(status) || deposits == MAX_DEPOSITS_PER_STEP)
-            return vid_status_errno(status);
-        error = vid_pool_deposit_for(pool, status);
-        if (error)
-            return error;
-    }
+    do
+        outcome = call_outcome(vid_status(vid_call_fast8(code, input)), pool, &deposits);
+    while (outcome > 0);
+    return outcome;
 }
 
 int vid_call_list(struct vid_list_call *call)
