@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """
 The checks of a running parent. Each takes the Run and returns a remark for its result line;
-Trouble, or any of the errors below it, fails the check.
+Trouble, or any other of FAILURES, fails the check.
 """
 
 import re
 import time
 
+from machine import Trouble, expect
 import traffic
 
 # Exits by kind; each exit counts in one of them, and before that in "exits".
@@ -21,15 +22,6 @@ BOOT_TIMEOUT_S = 120
 END_TIMEOUT_S = 30
 HYPERVISOR_RANGES = re.compile(r"(\d+) KiB at 0x([0-9a-f]+)")
 PROBE_PATTERN = b"BulkheadProbe!?."
-
-
-class Trouble(Exception):
-    """A check did not hold; the text says what was found."""
-
-
-def expect(condition, text):
-    if not condition:
-        raise Trouble(text)
 
 
 def check_identity(run):

@@ -11,13 +11,26 @@ import os
 import re
 import tempfile
 
-from bh import vhost
+from bh import stream, vhost
 
 DUMP_S = 10
 
 
 class CommandError(Exception):
     """A command in the guest failed; the text says which and how."""
+
+
+class Trouble(Exception):
+    """A check did not hold; the text says what was found."""
+
+
+def expect(condition, text):
+    if not condition:
+        raise Trouble(text)
+
+
+# What a check may throw when it does not hold.
+FAILURES = (Trouble, CommandError, stream.StreamError, vhost.VhostError, ValueError, OSError)
 
 
 class Machine(vhost.VirtualHost):

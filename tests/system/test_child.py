@@ -22,14 +22,13 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
-from bh import child, debian, initramfs, paths, report, stream, vhost  # noqa: E402
-import machine as machines  # noqa: E402 (paths come first)
+from bh import child, debian, initramfs, paths, report, vhost  # noqa: E402
+from machine import FAILURES, Machine, Trouble, expect  # noqa: E402 (paths come first)
 
 OURS = paths.BUILD / "child"
 BOOT_S, CHILD_S = 120, 120
 FLAT_S = 240
 MEMORY_MIB = 2048
-FAILURES = (machines.CommandError, stream.StreamError, vhost.VhostError, ValueError, OSError)
 APPEND = f"{child.CHILD_APPEND} bh.mode=test"
 # Cases of the flat kernel that a child may skip, or that are not its affair.
 FLAT_GROUPS = "smoke,hypercall,synic,smp,apic,hostile"
@@ -40,15 +39,6 @@ FLAT_IGNORED = ("stimer.tsc_frequency",)
 LOAD_S, SHORT_LOAD_S = 60, 10
 SHARES_S, SHORT_SHARES_S = 30, 12
 KILLS, SHORT_KILLS = 100, 8
-
-
-class Trouble(Exception):
-    """A check did not hold; the text says what was found."""
-
-
-def expect(condition, text):
-    if not condition:
-        raise Trouble(text)
 
 
 class Run:
@@ -317,7 +307,7 @@ def build_image(kernel):
 def run_parent(kernel, args, said):
     config = vhost.Config(kernel=kernel, initrd=build_image(kernel), append="bh.mode=test",
                           memory_mib=MEMORY_MIB, smp=args.smp, hv_options=args.hv_options)
-    with machines.Machine(config, OURS / kernel) as machine:
+    with Machine(config, OURS / kernel) as machine:
         machine.start(BOOT_S)
         machine.run("insmod /usr/lib/bulkhead/bulkhead-vid.ko")
         run = Run(machine, args.all)
@@ -328,14 +318,13 @@ def run_parent(kernel, args, said):
             begun = time.monotonic()
             try:
                 remark = check(run)
-            except (Trouble, *FAILURES) as problem:
+            except FAILURES as problem:
                 said.say("FAIL", f"child/{kernel}/{name}", str(problem).splitlines()[0][:500])
                 for key in "pvr":
                     print(machine.dump(key))
                 machine.run("killall -KILL vmwp; true")
                 continue
-            took = f"{time.monotonic() - begun:.0f} s"
-            said.say("PASS", f"child/{kernel}/{name}", f"{remark} ({took})" if remark else took)
+            said.passed(f"child/{kernel}/{name}", time.monotonic() - begun, remark)
 
 
 def main():

@@ -22,8 +22,8 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
-from bh import child, debian, disk, initramfs, paths, report, stream, vhost  # noqa: E402
-import machine as machines  # noqa: E402 (paths come first)
+from bh import child, debian, disk, initramfs, paths, report, vhost  # noqa: E402
+from machine import FAILURES, Machine, expect  # noqa: E402 (paths come first)
 
 OURS = paths.BUILD / "qemu"
 KERNEL, DISK_KERNEL = "6.1-cloud", "6.1"
@@ -36,20 +36,10 @@ USELESS = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/perl
 MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "run", "tests", "var/tmp")
 BOOT_S, DIRECT_S, FIRMWARE_S = 120, 120, 120
 MEMORY_MIB = 1536
-FAILURES = (machines.CommandError, stream.StreamError, vhost.VhostError, ValueError, OSError)
 MARKER = r"BULKHEAD-PARENT-UP kernel=\S+ cpus={cpus} hypervisor=Microsoft Hyper-V"
 APPEND = "console=ttyS0 quiet bh.mode=marker panic=-1"
 QEMU = ("qemu-system-x86_64 -accel mshv -cpu max -m 256 -nodefaults -no-user-config -no-reboot "
         "-display none -monitor none")
-
-
-class Trouble(Exception):
-    """A check did not hold; the text says what was found."""
-
-
-def expect(condition, text):
-    if not condition:
-        raise Trouble(text)
 
 
 def qemu_root():
@@ -191,15 +181,14 @@ def run_checks(machine, names, said):
         begun = time.monotonic()
         try:
             remark = CHECKS[name](run)
-        except (Trouble, *FAILURES) as problem:
+        except FAILURES as problem:
             print(problem)
             for key in "lvrc":
                 print(machine.dump(key))
             known = KNOWN.get(name)
             said.say("XFAIL" if known else "FAIL", f"qemu/{name}", known or "")
             continue
-        took = f"{time.monotonic() - begun:.0f} s"
-        said.say("PASS", f"qemu/{name}", f"{remark} ({took})" if remark else took)
+        said.passed(f"qemu/{name}", time.monotonic() - begun, remark)
 
 
 def main():
@@ -216,7 +205,7 @@ def main():
         config = vhost.Config(kernel=KERNEL, initrd=parent_image("bios" in names),
                               append="bh.mode=test", memory_mib=MEMORY_MIB,
                               disks=(f"{qemu_disk()},ro",))
-        with machines.Machine(config, OURS / "logs") as machine:
+        with Machine(config, OURS / "logs") as machine:
             run_checks(machine, names, said)
     except (*FAILURES, debian.FetchError, disk.DiskError, initramfs.ImageError) as problem:
         said.result("qemu", [str(problem)])

@@ -26,6 +26,10 @@ class Report:
             print(problem, flush=True)
         self.say("FAIL" if problems else "PASS", name)
 
+    def passed(self, name, seconds, remark=None):
+        """A check that held after so long, and what it has to remark."""
+        self.say("PASS", name, f"{remark} ({seconds:.0f} s)" if remark else f"{seconds:.0f} s")
+
     @property
     def failed(self):
         return self.counts["FAIL"] > 0
