@@ -12,6 +12,11 @@
 /* How many slices it may be owed over a short wait. */
 #define OWED_SLICES 2
 
+/* How far LPs may be apart, in slices that the one behind would need to catch up; and what is
+ * forgotten beyond it, for what cannot be moved must not be made up for later. */
+#define LEVEL_SLICES     2
+#define LEVEL_SLICES_MAX 20
+
 /*
  * Virtual time of a queue is the mean, by weight, over the entities that compete:
  * the current one and those queued and not throttled. The lag of an entity, this
@@ -223,8 +228,10 @@ static void lp_charge(struct sched_lp *lp, uint64_t now)
     uint64_t scaled;
 
     lp->run_start = now;
-    if (!e)
+    if (!e) {
+        lp->rested |= lp->idle;
         return;
+    }
 
     if (e->cap_quota)
         e->budget -= (int64_t)(ran - this_period);
@@ -330,12 +337,13 @@ void sched_config_init(struct sched_config *config, uint64_t tsc_hz)
     config->period = tsc_hz / 50;
     config->run_min = config->period / 512;
     config->steal = tsc_hz / 100;
+    config->level = tsc_hz / 20;
 }
 
 void sched_lp_init(struct sched_lp *lp, unsigned index, const struct sched_config *config,
                    uint64_t now)
 {
-    *lp = (struct sched_lp){.index = index, .config = config, .run_start = now};
+    *lp = (struct sched_lp){.index = index, .config = config, .run_start = now, .rested = true};
     list_init(&lp->queue);
     lp_advance(lp, now);
 }
@@ -686,6 +694,22 @@ void sched_relinquish(struct sched_entity *e, uint64_t now)
     spin_unlock(&lp->lock);
 }
 
+/* May a queued entity of `from` go to `to`? Both locked. */
+static bool entity_may_move(struct sched_entity *e, struct sched_lp *from,
+                            const struct sched_lp *to)
+{
+    entity_refresh(from, e);
+    return !e->params.pinned && !e->throttled && e != from->last && e != from->saving &&
+           to->reserve_sum + e->params.reserve <= SCHED_FRACTION_ONE;
+}
+
+/* Whether an LP keeps somebody when one of its queue leaves: not the only one it is about to start.
+ */
+static bool lp_keeps_one(const struct sched_lp *lp)
+{
+    return lp->current || lp->queue.next != lp->queue.prev;
+}
+
 /* An entity that `idle` may take from `busy`; both locked. */
 static struct sched_entity *steal_candidate(const struct sched_lp *idle, struct sched_lp *busy)
 {
@@ -693,12 +717,50 @@ static struct sched_entity *steal_candidate(const struct sched_lp *idle, struct 
     {
         struct sched_entity *e = list_entry(it, struct sched_entity, link);
 
-        entity_refresh(busy, e);
-        if (!e->params.pinned && !e->throttled && e != busy->last && e != busy->saving &&
-            idle->reserve_sum + e->params.reserve <= SCHED_FRACTION_ONE)
+        if (entity_may_move(e, busy, idle))
             return e;
     }
     return NULL;
+}
+
+/* The weight of those on an LP that are not bound to it. */
+static int64_t lp_load(const struct sched_lp *lp)
+{
+    int64_t load = lp->current && !lp->current->params.pinned ? lp->current->params.weight : 0;
+
+    list_for_each(it, &lp->queue)
+    {
+        const struct sched_entity *e = list_entry(it, struct sched_entity, link);
+
+        if (!e->params.pinned && !e->throttled)
+            load += e->params.weight;
+    }
+    return load;
+}
+
+/*
+ * What `ahead` takes from `behind`, both locked: the lightest after whose move the clock of
+ * `behind` is the faster one, or else the heaviest.
+ */
+static struct sched_entity *level_candidate(struct sched_lp *ahead, struct sched_lp *behind)
+{
+    int64_t excess = lp_load(behind) - lp_load(ahead);
+    struct sched_entity *best = NULL;
+
+    list_for_each(it, &behind->queue)
+    {
+        struct sched_entity *e = list_entry(it, struct sched_entity, link);
+        bool best_turns, turns;
+
+        if (!entity_may_move(e, behind, ahead))
+            continue;
+        turns = 2 * (int64_t)e->params.weight > excess;
+        best_turns = best && 2 * (int64_t)best->params.weight > excess;
+        if (!best || turns > best_turns ||
+            (turns == best_turns && (e->params.weight < best->params.weight) == turns))
+            best = e;
+    }
+    return best;
 }
 
 /* Move a queued entity; both locked. */
@@ -716,19 +778,28 @@ static void entity_move(struct sched_entity *e, struct sched_lp *from, struct sc
     atomic_store_explicit(&e->lp, to, memory_order_release);
 }
 
+/* Lock two LPs and bring them up to date. */
+static void lps_lock(struct sched_lp *a, struct sched_lp *b, uint64_t now)
+{
+    spin_lock(a->index < b->index ? &a->lock : &b->lock);
+    spin_lock(a->index < b->index ? &b->lock : &a->lock);
+    lp_charge(a, lp_advance(a, now));
+    lp_charge(b, lp_advance(b, now));
+}
+
+static void lps_unlock(struct sched_lp *a, struct sched_lp *b)
+{
+    spin_unlock(&a->lock);
+    spin_unlock(&b->lock);
+}
+
 void sched_move(struct sched_entity *e, struct sched_lp *to, uint64_t now)
 {
     struct sched_lp *from = sched_entity_lp(e);
-    struct sched_lp *first, *second;
 
     if (!from || from == to)
         return;
-    first = from->index < to->index ? from : to;
-    second = first == from ? to : from;
-    spin_lock(&first->lock);
-    spin_lock(&second->lock);
-    lp_charge(from, lp_advance(from, now));
-    lp_charge(to, lp_advance(to, now));
+    lps_lock(from, to, now);
     if (sched_entity_lp(e) == from && e != from->current && e != from->last && e != from->saving &&
         to->reserve_sum + e->params.reserve <= SCHED_FRACTION_ONE) {
         if (e->state == SCHED_QUEUED) {
@@ -744,31 +815,86 @@ void sched_move(struct sched_entity *e, struct sched_lp *to, uint64_t now)
             atomic_store_explicit(&e->lp, to, memory_order_release);
         }
     }
-    spin_unlock(&second->lock);
-    spin_unlock(&first->lock);
+    lps_unlock(from, to);
 }
 
 bool sched_steal(struct sched_lp *idle, struct sched_lp *busy, uint64_t now)
 {
-    struct sched_lp *first = idle->index < busy->index ? idle : busy;
-    struct sched_lp *second = first == idle ? busy : idle;
     struct sched_entity *e = NULL;
 
     if (idle == busy || !sched_lp_crowded(busy))
         return false;
 
-    spin_lock(&first->lock);
-    spin_lock(&second->lock);
-    lp_charge(idle, lp_advance(idle, now));
-    lp_charge(busy, lp_advance(busy, now));
-    /* Not the only one of an LP that is about to start it. */
-    if (idle->now >= idle->steal_after && (busy->current || busy->queue.next != busy->queue.prev))
+    lps_lock(idle, busy, now);
+    if (idle->now >= idle->steal_after && lp_keeps_one(busy))
         e = steal_candidate(idle, busy);
     if (e) {
         entity_move(e, busy, idle);
         idle->steal_after = idle->now + idle->config->steal;
     }
-    spin_unlock(&second->lock);
-    spin_unlock(&first->lock);
+    lps_unlock(idle, busy);
+    return e;
+}
+
+bool sched_level_due(struct sched_lp *lp, uint64_t now)
+{
+    bool due;
+
+    spin_lock(&lp->lock);
+    due = now >= lp->level_after;
+    if (due)
+        lp->level_after = now + lp->config->level;
+    spin_unlock(&lp->lock);
+    return due;
+}
+
+/* How far the time of `lp` is ahead of that of `other`; both locked. */
+static int64_t lp_ahead(struct sched_lp *lp, struct sched_lp *other, int64_t most)
+{
+    int64_t ahead;
+
+    lp_vtime(lp);
+    lp_vtime(other);
+    /* Who had nothing to do has missed nothing. */
+    if (lp->rested)
+        lp->base = other->vtime + other->base - lp->vtime;
+    else if (other->rested)
+        other->base = lp->vtime + lp->base - other->vtime;
+    lp->rested = other->rested = false;
+    ahead = vtime_diff(lp->vtime + lp->base, other->vtime + other->base);
+    if (ahead <= most)
+        return ahead;
+    other->base += (uint64_t)(ahead - most);
+    return most;
+}
+
+/* Move a queued entity to an LP that is ahead: what it is behind there is made up for. */
+static void entity_level(struct sched_entity *e, struct sched_lp *from, struct sched_lp *to,
+                         int64_t ahead)
+{
+    uint64_t vtime = to->vtime - (uint64_t)(vtime_diff(from->vtime, e->vtime) + ahead);
+
+    entity_move(e, from, to);
+    /* In full, whatever entity_join() grants: it has not slept. */
+    e->vtime = vtime;
+}
+
+bool sched_level(struct sched_lp *lp, struct sched_lp *other, uint64_t now)
+{
+    struct sched_entity *e = NULL;
+    int64_t slice, ahead;
+
+    if (lp == other || !sched_lp_crowded(other))
+        return false;
+
+    lps_lock(lp, other, now);
+    /* Of the load of `other`: what it takes to bring all of it forward. */
+    slice = (int64_t)lp->config->slice * SCHED_WEIGHT_DEFAULT / (lp_load(other) + 1);
+    ahead = lp_ahead(lp, other, slice * LEVEL_SLICES_MAX);
+    if (ahead > slice * LEVEL_SLICES && lp_keeps_one(other))
+        e = level_candidate(lp, other);
+    if (e)
+        entity_level(e, other, lp, ahead);
+    lps_unlock(lp, other);
     return e;
 }

@@ -15,6 +15,9 @@
  *   2. entities woken with a boost, while at most one slice ahead of their share;
  *   3. the least virtual time (run time * 100 / weight).
  *
+ * Weights hold across LPs too: an LP whose virtual time is ahead of another's has too little to do
+ * and takes one from there.
+ *
  * An entity with a cap owns a token bucket; when it is empty the entity is
  * passed over until the bucket is refilled at the start of a period. All times
  * are TSC ticks. A `now` older than one that the LP has already seen counts as
@@ -33,6 +36,7 @@ struct sched_config {
     uint64_t
         run_min;    /* a rest of budget or reserve below this is not worth a switch: period / 512 */
     uint64_t steal; /* least time between two steals of an LP: 10 ms */
+    uint64_t level; /* time between two comparisons of an LP with the others: 50 ms */
 };
 
 /** What the parent may set (partition properties CPU_WEIGHT, CPU_RESERVE, CPU_CAP) and fixed
@@ -101,7 +105,10 @@ struct sched_lp {
     uint64_t period;    /* number of the current period */
     uint64_t period_start;
     uint64_t vtime; /* virtual time of the queue: see lp_vtime() */
+    uint64_t base;  /* virtual time plus this is what LPs compare */
+    bool rested;    /* was idle, so its time says nothing until it is set by another's */
     uint64_t steal_after;
+    uint64_t level_after;
     uint32_t reserve_sum; /* over attached entities, at most SCHED_FRACTION_ONE */
     bool idle;            /* the last pick found nothing */
 
@@ -201,6 +208,15 @@ void sched_relinquish(struct sched_entity *e, uint64_t now);
  * at most once per steal interval, and return true; call sched_pick() then.
  */
 bool sched_steal(struct sched_lp *idle, struct sched_lp *busy, uint64_t now);
+
+/** Called on its own LP before sched_pick(): is it time to compare it with others? */
+bool sched_level_due(struct sched_lp *lp, uint64_t now);
+
+/**
+ * Called on an LP when sched_level_due() says so: if its time is well ahead of `other`'s, move one
+ * waiting, unpinned entity here, and return true.
+ */
+bool sched_level(struct sched_lp *lp, struct sched_lp *other, uint64_t now);
 
 /** The entity's home at this moment, or NULL; it may be another by the time the caller looks. */
 static inline struct sched_lp *sched_entity_lp(const struct sched_entity *e)

@@ -39,6 +39,7 @@ static struct sim_vp {
 static struct sim_lp {
     struct sched_lp lp;
     struct sim_vp *running;
+    struct sched_entity *loaded; /* its registers are on the LP */
     uint64_t since;
     uint64_t until;
     bool resched;
@@ -46,7 +47,7 @@ static struct sim_lp {
     unsigned picks;
 } lps[LPS_MAX];
 
-static unsigned lp_count, vp_count;
+static unsigned lp_count, vp_count, sim_levels;
 static uint64_t sim_now, sim_start, sim_jitter;
 static uint64_t random_state;
 
@@ -64,7 +65,7 @@ static void sim_init(unsigned count)
     memset(lps, 0, sizeof(lps));
     random_state = 88172645463325252ULL;
     lp_count = count;
-    vp_count = 0;
+    vp_count = sim_levels = 0;
     sim_jitter = 0;
     sim_now = sim_start = 7 * HZ; /* a multiple of the period, for the tables by period */
     sched_config_init(&config, HZ);
@@ -148,6 +149,10 @@ static void sim_pick(struct sim_lp *l)
     struct sched_entity *e;
 
     sim_account(l);
+    if (sched_level_due(&l->lp, sim_now)) {
+        for (unsigned i = 0; i < lp_count; i++)
+            sim_levels += sched_level(&l->lp, &lps[i].lp, sim_now);
+    }
     e = sched_pick(&l->lp, sim_now, &slice);
     assert_true(slice.until > sim_now);
     l->picks++;
@@ -156,6 +161,9 @@ static void sim_pick(struct sim_lp *l)
     if (l->until != UINT64_MAX && sim_jitter)
         l->until += random_below(sim_jitter);
     l->since = sim_now;
+    if (l->loaded && l->loaded != e)
+        sched_unload(l->loaded);
+    l->loaded = e;
     l->running = e ? list_entry(e, struct sim_vp, e) : NULL;
     if (l->running) {
         struct sim_vp *vp = l->running;
@@ -574,6 +582,47 @@ static void test_relinquish_saves_nothing(void **state)
     assert_true(vps[0].ran - ran <= HZ / 2 + 2 * config.slice);
 }
 
+/* Weights hold over all LPs, wherever the VPs began, and nobody moves without need. */
+static void test_level(void **state)
+{
+    static const uint32_t weights[] = {400, 400, 100, 100, 200, 200};
+    unsigned moves;
+
+    sim_init(2);
+    sim_add(0, weight(1000), 2 * MS, 48 * MS);
+    sim_add(1, weight(1000), 2 * MS, 48 * MS);
+    for (unsigned i = 0; i < ARRAY_SIZE(weights); i++)
+        sim_add(i < 2 ? 0 : 1, (struct sched_params){.weight = weights[i]}, 0, 0);
+    sim_run(30 * HZ);
+    assert_shares(2, 7);
+    assert_true(sim_levels < 30 * 20);
+
+    /* A LP each: nothing can be better. */
+    moves = sim_levels;
+    sim_init(3);
+    for (unsigned i = 0; i < lp_count; i++)
+        sim_add(i, (struct sched_params){.weight = 100 << i}, 0, 0);
+    sim_run(30 * HZ);
+    assert_int_equal(sim_levels, 0);
+    assert_true(moves > 0);
+}
+
+/* The lone heavy one of an LP is not made up for when others come. */
+static void test_level_forgets(void **state)
+{
+    uint64_t ran;
+
+    sim_init(2);
+    sim_add(0, (struct sched_params){.weight = 1000}, 0, 0);
+    sim_add(1, (struct sched_params){.weight = 100}, 0, 0);
+    sim_run(30 * HZ);
+    sim_add(0, (struct sched_params){.weight = 1000}, 0, 0);
+    sim_add(1, (struct sched_params){.weight = 100}, 0, 0);
+    ran = vps[1].ran;
+    sim_run(10 * HZ);
+    assert_true(vps[1].ran - ran > HZ / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -597,6 +646,8 @@ int main(void)
         cmocka_unit_test(test_boost_bounded),
         cmocka_unit_test(test_wake_latency),
         cmocka_unit_test(test_relinquish_saves_nothing),
+        cmocka_unit_test(test_level),
+        cmocka_unit_test(test_level_forgets),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,8 @@ static void unload(struct lp *lp)
     lp->current = NULL;
     /* Release: whoever waits for it in vp_pause() sees all of the VP's state. */
     atomic_store_explicit(&vp->loaded, false, memory_order_release);
+    /* From now on another LP may take it. */
+    sched_unload(&vp->sched);
 }
 
 /*
@@ -239,9 +241,22 @@ void lp_offer_work(const struct lp *busy)
     }
 }
 
+/* Take a VP from an LP that has more to do, now and then. */
+static void level_work(struct lp *lp)
+{
+    if (!lp->runs_vps || !sched_level_due(&lp->sched, clock_tsc()))
+        return;
+    for (uint32_t i = 0; i < lp_count; i++)
+        if (sched_level(&lp->sched, &lps[i]->sched, clock_tsc()))
+            return;
+}
+
 static struct sched_entity *choose(struct lp *lp, struct sched_slice *slice)
 {
-    struct sched_entity *e = sched_pick(&lp->sched, clock_tsc(), slice);
+    struct sched_entity *e;
+
+    level_work(lp);
+    e = sched_pick(&lp->sched, clock_tsc(), slice);
 
     /* Before anybody else may take it: see sched_pick(). The parent's VPs never leave. */
     if (!e && lp->current && lp->current->partition->is_child)
