@@ -24,11 +24,12 @@ TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
 from bh import child, debian, initramfs, paths, report, vhost  # noqa: E402
 from machine import FAILURES, Machine, Trouble, expect  # noqa: E402 (paths come first)
+import scheduling  # noqa: E402
 
 OURS = paths.BUILD / "child"
 BOOT_S, CHILD_S = 120, 120
 FLAT_S = 240
-MEMORY_MIB = 2048
+MEMORY_MIB, FULL_MEMORY_MIB = 2048, 6144
 APPEND = f"{child.CHILD_APPEND} bh.mode=test"
 # Cases of the flat kernel that a child may skip, or that are not its affair.
 FLAT_GROUPS = "smoke,hypercall,synic,smp,apic,hostile"
@@ -37,8 +38,11 @@ FLAT_GROUPS = "smoke,hypercall,synic,smp,apic,hostile"
 FLAT_LONG_GROUPS = ",stimer"
 FLAT_IGNORED = ("stimer.tsc_frequency",)
 LOAD_S, SHORT_LOAD_S = 60, 10
-SHARES_S, SHORT_SHARES_S = 30, 12
-KILLS, SHORT_KILLS = 100, 8
+KILLS, SHORT_KILLS = 500, 8
+FAIL_DEPOSIT = "/sys/kernel/debug/bulkhead-vid/fail_deposit"
+DEPOSITS_MAX = 400
+# What is left when all is well, and how long that may take.
+NOTHING, LEFT_S = "0 partitions, 0 pages", 30
 
 
 class Run:
@@ -112,7 +116,7 @@ def check_children(run):
     """Each number of processors boots, sees what it should, and powers off."""
     rows = [(1, "128M"), (4, "256M")]
     if run.full:
-        rows += [(2, "1G"), (2, "256M")]
+        rows += [(2, "1G"), (1, "4G"), (4, "4G")]
     return ", ".join(one_child(run, *row) for row in rows)
 
 
@@ -125,16 +129,21 @@ def check_reboot(run):
     expect(status == 3, f"the worker ended with {status}")
 
 
-def check_stress(run):
-    """stress-ng on all processors of a child."""
-    seconds = LOAD_S if run.full else SHORT_LOAD_S
-    path = run.start(f"{APPEND} bh.test=stress bh.seconds={seconds}", processors=2, memory="512M")
+def stressed_child(run, processors, seconds):
+    path = run.start(f"{APPEND} bh.test=stress bh.seconds={seconds}", processors=processors,
+                     memory="512M")
     line = run.wait_console(path, r"^@stress (.*)$", CHILD_S + 6 * seconds).group(1)
     facts = run.wait_console(path, r"^@child (.*) \.$", CHILD_S).group(1)
     expect(run.wait_end(path) == 0, "the worker did not end well")
     expect("status=0" in line, line)
-    check_facts(facts_of(facts), 2)
-    return line
+    check_facts(facts_of(facts), processors)
+    return f"{processors} VPs: {line}"
+
+
+def check_stress(run):
+    """stress-ng on all processors of a child."""
+    seconds = LOAD_S if run.full else SHORT_LOAD_S
+    return "; ".join(stressed_child(run, n, seconds) for n in ((1, 2, 4) if run.full else (2,)))
 
 
 def check_flat(run):
@@ -170,57 +179,6 @@ def check_four(run):
         run.wait_end(path)
 
 
-def run_times(machine):
-    """{partition: ms that its VPs ran}, and the time in ms."""
-    times = {}
-    for partition, ran in re.findall(r"^VP (\d+)\.\d+: .* ran (\d+) ms", machine.dump("r"), re.M):
-        times[int(partition)] = times.get(int(partition), 0) + int(ran)
-    now_us = re.search(r"^time_us=(\d+)", machine.dump("c"), re.M)
-    return times, int(now_us.group(1)) / 1000
-
-
-def spinners(run, sections):
-    """Busy children with one VP each, and their partitions in the same order."""
-    before = set(run_times(run.machine)[0])
-    vms = []
-    for section in sections:
-        path = run.start("test=spin cpus=1", kernel="/tests/guest-tests.bin", initrd=None,
-                         processors=1, memory="64M", more=f"\n[cpu]\n{section}\n")
-        run.wait_console(path, r"^# spinning", CHILD_S)
-        after = set(run_times(run.machine)[0])
-        vms.append((path, (after - before).pop()))
-        before = after
-    return vms
-
-
-def measured(run, vms, seconds):
-    """Share of one LP that each of the children had, in percent."""
-    old, begun = run_times(run.machine)
-    run.machine.run(f"sleep {seconds}", seconds + 30)
-    new, ended = run_times(run.machine)
-    return [100 * (new[p] - old[p]) / (ended - begun) for _, p in vms]
-
-
-def check_shares(run):
-    """Weights 1:2:4 on one LP give shares in that ratio; a cap holds; a reserve is met."""
-    seconds = SHARES_S if run.full else SHORT_SHARES_S
-    vms = spinners(run, ["weight = 100", "weight = 200", "weight = 400", "cap = 25%"])
-    try:
-        shares = measured(run, vms, seconds)
-        text = ", ".join(f"{s:.1f} %" for s in shares)
-        expect(shares[3] <= 26, f"a cap of 25 % gave {shares[3]:.1f} %: {text}")
-        total = sum(shares[:3])
-        for share, weight in zip(shares, (1, 2, 4)):
-            ratio = share / total * 7 / weight
-            # Idle processors take what waits, so the ratio holds where all of them are busy.
-            expect(ratio > 0.5, f"weights 1:2:4 gave {text}")
-    finally:
-        for path, _ in vms:
-            run.kill(path, "KILL")
-            run.wait_end(path)
-    return text
-
-
 def left_overs(run):
     """What is still there of children: partitions and pages."""
     partitions = re.findall(r"^partition \d+: child", run.machine.dump("p"), re.M)
@@ -240,10 +198,31 @@ def check_kill(run):
         run.machine.run(f"pkill -KILL -P $(cat {path}.pid) || kill -KILL $(cat {path}.pid); true")
         run.wait_end(path)
         run.machine.run(f"rm -f {path}.*")
-    end = time.monotonic() + 30
-    while left_overs(run) != "0 partitions, 0 pages":
+    end = time.monotonic() + LEFT_S
+    while left_overs(run) != NOTHING:
         expect(time.monotonic() < end, left_overs(run))
     return f"{count} workers"
+
+
+def check_deposits(run):
+    """A machine whose nth deposit of memory fails ends with one line and leaves nothing, for all n."""
+    for n in range(1, DEPOSITS_MAX):
+        run.machine.run(f"echo {n} > {FAIL_DEPOSIT}")
+        path = run.start("test=smoke cpus=2", kernel="/tests/guest-tests.bin", initrd=None,
+                         processors=2, memory="32M")
+        status = run.wait_end(path)
+        said = run.machine.run(f"cat {path}.err")
+        if run.machine.run(f"cat {FAIL_DEPOSIT}") != "0":
+            run.machine.run(f"echo 0 > {FAIL_DEPOSIT}")
+            expect(status == 0, f"with all deposits: status {status}, {said}")
+            expect(n > 1, "a machine needs no deposit")
+            return f"{n - 1} deposits"
+        expect(status == 1 and len(said.splitlines()) == 1,
+               f"deposit {n} failed: status {status}, {said}")
+        end = time.monotonic() + LEFT_S
+        while left_overs(run) != NOTHING:
+            expect(time.monotonic() < end, f"deposit {n} failed: {left_overs(run)}")
+    raise Trouble(f"after {DEPOSITS_MAX} failed deposits there are still more")
 
 
 def check_bad_input(run):
@@ -268,7 +247,7 @@ def check_unload(run):
     status, out = run.machine.status_of(f"vmwp {path}.conf")
     expect(status == 1 and "/dev/mshv" in out, f"status {status}: {out}")
     run.machine.run("insmod /usr/lib/bulkhead/bulkhead-vid.ko")
-    expect(left_overs(run) == "0 partitions, 0 pages", left_overs(run))
+    expect(left_overs(run) == NOTHING, left_overs(run))
 
 
 def check_logs(run):
@@ -283,8 +262,9 @@ def check_logs(run):
 # In the short form, which guards a commit; the others take minutes.
 SHORT = ("children", "flat", "kill", "bad-input", "unload", "logs")
 CHECKS = {"children": check_children, "reboot": check_reboot, "stress": check_stress,
-          "flat": check_flat, "four": check_four, "shares": check_shares, "kill": check_kill,
-          "bad-input": check_bad_input, "unload": check_unload, "logs": check_logs}
+          "flat": check_flat, "four": check_four, **scheduling.CHECKS, "kill": check_kill,
+          "deposits": check_deposits, "bad-input": check_bad_input, "unload": check_unload,
+          "logs": check_logs}
 
 
 def build_image(kernel):
@@ -300,13 +280,16 @@ def build_image(kernel):
     for name in ("run.sh", "checks.sh"):
         pairs[f"/tests/{name}"] = HERE / "guest" / name
     image = OURS / f"parent-{kernel}.img"
-    paths.write_whole(image, initramfs.build(kernel, files=list(pairs.items()), compress=False))
+    clocks = debian.Cache().root("cyclictest", ["rt-tests", "libnuma1", "libc6"], closure=False)
+    paths.write_whole(image, initramfs.build(kernel, files=list(pairs.items()), compress=False,
+                                             programs=("cyclictest",), root=clocks))
     return image
 
 
 def run_parent(kernel, args, said):
     config = vhost.Config(kernel=kernel, initrd=build_image(kernel), append="bh.mode=test",
-                          memory_mib=MEMORY_MIB, smp=args.smp, hv_options=args.hv_options)
+                          memory_mib=FULL_MEMORY_MIB if args.all else MEMORY_MIB, smp=args.smp,
+                          hv_options=args.hv_options)
     with Machine(config, OURS / kernel) as machine:
         machine.start(BOOT_S)
         machine.run("insmod /usr/lib/bulkhead/bulkhead-vid.ko")

@@ -44,9 +44,10 @@ def filesystem(path, folder, offset=0, kind="ext4"):
     return mib
 
 
-def bios_disk(path, kernel, initrd, append):
+def bios_disk(path, kernel, initrd, append, files=()):
     """
     A disk with one partition from which GRUB boots Linux; GRUB speaks by the first serial line.
+    FILES: (name, bytes) pairs that stand in /boot beside the kernel.
     GRUB's core stands right behind the master boot record, where its boot sector looks for it.
     """
     path.unlink(missing_ok=True)
@@ -54,7 +55,8 @@ def bios_disk(path, kernel, initrd, append):
         boot = pathlib.Path(scratch) / "root" / "boot"
         boot.mkdir(parents=True)
         shutil.copyfile(kernel, boot / "vmlinuz")
-        (boot / "initrd.img").write_bytes(initrd)
+        for name, data in (("initrd.img", initrd), *files):
+            (boot / name).write_bytes(data)
         menu = pathlib.Path(scratch) / "grub.cfg"
         menu.write_text("serial --unit=0 --speed=115200\nterminal_input serial\n"
                         "terminal_output serial\nset root=(hd0,msdos1)\n"

@@ -117,3 +117,20 @@ problems() {
         -e 'irq [0-9]+: nobody|Unknown .*MSR|unchecked MSR|not responding|marking.*bad'
     true
 }
+
+# wakes INTERVAL_US SECONDS WORST_US: threads on all processors wake and sleep again. How many wakes,
+# and the latency of half and of 99 % of them in us; WORST_US stands for more.
+wakes() {
+    cyclictest -q -a -t -p 50 -i "$1" -D "$2" -h "$3" 2>/dev/null | awk -v worst="$3" '
+        /^# Histogram Overflows/ { for (i = 4; i <= NF; i++) all += $i }
+        /^[0-9]/ { for (i = 2; i <= NF; i++) { at[$1 + 0] += $i; all += $i } }
+        END {
+            half = most = worst
+            for (us = 0; us < worst && sum < all * 0.99; us++) {
+                sum += at[us]
+                if (half == worst && sum >= all / 2) half = us
+                if (sum >= all * 0.99) most = us
+            }
+            print all + 0, half, most
+        }'
+}
