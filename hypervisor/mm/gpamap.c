@@ -132,7 +132,7 @@ bool gpa_map_is_large(struct gpa_map *map, gpa_t at)
     spin_lock(&map->lock);
     err = pagetable_query(&map->pt, at.v, &leaf);
     spin_unlock(&map->lock);
-    return !err && leaf.size != PAGE_SIZE_4K;
+    return (!err || err == -EACCES) && leaf.size != PAGE_SIZE_4K;
 }
 
 static uint64_t state_flags(unsigned state)

@@ -73,7 +73,7 @@ void gpa_map_reclaim(struct gpa_map *map, uint64_t flushed);
 /** Do tables wait for gpa_map_reclaim()? */
 bool gpa_map_retired(struct gpa_map *map);
 
-/** Is this page part of a leaf larger than itself? */
+/** Is this page mapped or closed together with others, as one large entry? */
 bool gpa_map_is_large(struct gpa_map *map, gpa_t at);
 
 /** What has happened to a page: bits of gpa_map_track(). */
@@ -81,7 +81,8 @@ enum gpa_state { GPA_ACCESSED = 1, GPA_DIRTY = 2 };
 
 /**
  * Which of the two have happened to the page since they were cleared, in *state; then clear some
- * and set some. A large leaf has them in common. 0 or -EFAULT. After clearing, every LP that runs
+ * and set some. A large entry has them in common. A closed page begins with both, as nobody looks
+ * what happened to it before. 0 or -EFAULT. After clearing, every LP that runs
  * the partition must flush. They are set from the start, until somebody clears them.
  */
 int gpa_map_track(struct gpa_map *map, gpa_t at, unsigned clear, unsigned set, unsigned *state);

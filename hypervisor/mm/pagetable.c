@@ -172,7 +172,7 @@ static int entry_make_table(struct pagetable *pt, uint64_t *e, unsigned level)
         pt->leaves[level - 1] += ENTRIES;
     } else if (old & PTE_CLOSED) {
         for (unsigned i = 0; i < ENTRIES; i++)
-            table[i] = PTE_CLOSED;
+            table[i] = old;
     }
     entry_write(e, page.v | PTE_P | PTE_W | PTE_A | (pt->kind == PAGETABLE_NESTED ? PTE_U : 0));
     pt->tables++;
@@ -223,7 +223,7 @@ static void change_entry(const struct change *c, uint64_t *e, unsigned level, ui
         entry_replace(c->pt, e, level, (va + c->delta) | leaf_bits(c->pt, c->flags, level));
         break;
     case CHANGE_CLOSE:
-        entry_replace(c->pt, e, level, PTE_CLOSED);
+        entry_replace(c->pt, e, level, PTE_CLOSED | PTE_A | PTE_D);
         break;
     case CHANGE_UNMAP:
         if (!is_nothing(old))
@@ -396,13 +396,12 @@ static int walk(const struct pagetable *pt, uint64_t *va, uint64_t **at, unsigne
 int pagetable_mark(struct pagetable *pt, uint64_t va, uint64_t clear, uint64_t set, uint64_t *was)
 {
     unsigned level;
-    uint64_t *at, entry;
+    uint64_t *at;
     int err = walk(pt, &va, &at, &level);
 
     if (err < 0)
         return err;
-    entry = entry_read(at);
-    if (!(entry & PTE_P))
+    if (is_nothing(entry_read(at)))
         return -ENOENT;
     /* Processors set the bits at any time: change no others, and lose none. */
     *was = __atomic_fetch_and(at, ~(clear & (PTE_A | PTE_D)), __ATOMIC_ACQ_REL);
@@ -420,11 +419,11 @@ int pagetable_query(const struct pagetable *pt, uint64_t va, struct pagetable_le
     if (err < 0)
         return err;
     entry = entry_read(at);
+    out->size = (enum page_size)level;
     if (!(entry & PTE_P))
         return entry & PTE_CLOSED ? -EACCES : -ENOENT;
     out->pa = hpa((entry & PTE_ADDR) + (va & (slot_bytes(level) - 1)) + offset);
     out->flags = entry & PTE_LEAF_FLAGS;
-    out->size = (enum page_size)level;
     return 0;
 }
 

@@ -835,6 +835,15 @@ static void dirty_pages(void)
                    states[i]);
         EXPECT(WAIT_FOR(*count > seen + 100, SOON_US), "the child does not go on");
     }
+    /* Closed before anybody has asked: dirty, once. */
+    EXPECT(close_gpa(&c, 0x2000, 1, 0) == HV_STATUS_SUCCESS, "close");
+    for (unsigned round = 0; round < 2; round++) {
+        memcpy(hv_input_page(), &in, sizeof(in));
+        r = hv_call(HVCALL_GET_GPA_PAGES_ACCESS_STATES | HC_REPS(GUEST_PAGES), PA(hv_input_page()),
+                    PA(states));
+        EXPECT(HC_STATUS(r) == HV_STATUS_SUCCESS, "states: 0x%lx", r);
+        EXPECT(!(states[2] & HV_GPA_ACCESS_STATE_DIRTY) == (round == 1), "closed: 0x%x", states[2]);
+    }
     child_destroy(&c);
 }
 

@@ -158,6 +158,31 @@ static void test_closing_needs_no_memory(void **state)
     shim_frames_done();
 }
 
+/* What was written before a page is closed is not forgotten, as far as anybody can tell. */
+static void test_closed_pages_are_dirty_once(void **state)
+{
+    unsigned dirty;
+
+    shim_frames_init();
+    assert_int_equal(gpa_map_init(&map, PAGE_SIZE_2M, NULL), 0);
+    assert_int_equal(gpa_map_close(&map, gpa(MIB2), MIB2), 0);
+    assert_true(gpa_map_is_large(&map, gpa(MIB2 + PAGE_SIZE)));
+    assert_int_equal(gpa_map_track(&map, gpa(MIB2), GPA_DIRTY, 0, &dirty), 0);
+    assert_int_equal(dirty, GPA_ACCESSED | GPA_DIRTY);
+    assert_int_equal(gpa_map_set(&map, gpa(MIB2), hpa(0), PAGE_SIZE, 7), 0);
+    assert_false(gpa_map_is_large(&map, gpa(MIB2 + PAGE_SIZE)));
+    assert_int_equal(gpa_map_track(&map, gpa(MIB2 + PAGE_SIZE), 0, 0, &dirty), 0);
+    assert_int_equal(dirty, GPA_ACCESSED);
+    assert_int_equal(gpa_map_close(&map, gpa(MIB2), PAGE_SIZE), 0);
+    assert_int_equal(gpa_map_track(&map, gpa(MIB2), 0, 0, &dirty), 0);
+    assert_int_equal(dirty, GPA_ACCESSED | GPA_DIRTY);
+    assert_int_equal(gpa_map_clear(&map, gpa(MIB2), PAGE_SIZE), 0);
+    assert_int_equal(gpa_map_track(&map, gpa(MIB2), 0, 0, &dirty), -EFAULT);
+    gpa_map_destroy(&map);
+    assert_int_equal(shim_frames_used(), 0);
+    shim_frames_done();
+}
+
 static void test_bad_arguments(void **state)
 {
     hpa_t out;
@@ -184,6 +209,7 @@ int main(void)
         cmocka_unit_test(test_bad_arguments),
         cmocka_unit_test(test_reclaim_waits_for_the_last_change),
         cmocka_unit_test(test_closing_needs_no_memory),
+        cmocka_unit_test(test_closed_pages_are_dirty_once),
         cmocka_unit_test(test_random),
     };
 
