@@ -6,6 +6,7 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include "hvcall.h"
+#include "region.h"
 #include "vid.h"
 
 /* Pages of the guest asked for in one call: a list has less than 4096 elements, and a whole
@@ -38,8 +39,8 @@ static int choose_flags(u8 type, u8 op, u64 *flags, u8 *wanted)
 }
 
 /* One step: the states of PAGES become bits at USER. */
-static int step(struct hv_input_get_gpa_pages_access_state *in, u8 *states, u32 pages, u8 wanted,
-                void __user *user)
+static int step(struct vid_partition *partition, struct hv_input_get_gpa_pages_access_state *in,
+                u8 *states, u32 pages, u8 wanted, void __user *user)
 {
     struct vid_list_call call = {
         .code = HVCALL_GET_GPA_PAGES_ACCESS_STATES, .reps = pages, .in = in, .out = states};
@@ -48,6 +49,7 @@ static int step(struct hv_input_get_gpa_pages_access_state *in, u8 *states, u32 
 
     if (error)
         return error;
+    vid_memory_states(partition, in->hv_gpa_page_number, pages, in->flags, states);
     bitmap_zero(bits, STEP_PAGES);
     for (u32 i = 0; i < pages; i++)
         if (states[i] & wanted)
@@ -86,7 +88,7 @@ long vid_access_bitmap(struct vid_partition *partition, void __user *argument)
         in->partition_id = partition->id;
         in->flags = flags;
         in->hv_gpa_page_number = args.gpap_base + at;
-        error = step(in, states, min_t(u64, args.page_count - at, STEP_PAGES), wanted,
+        error = step(partition, in, states, min_t(u64, args.page_count - at, STEP_PAGES), wanted,
                      (void __user *)(args.bitmap_ptr + at / BITS_PER_BYTE));
         if (!error && fatal_signal_pending(current))
             error = -EINTR;

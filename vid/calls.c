@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include "calls.h"
@@ -7,6 +8,10 @@
 
 /* Registers that one call sets here; the module's own needs are small. */
 #define SET_REGISTERS_MAX 2
+
+/* Pages that are unmapped in one call. */
+#define UNITS_MAX   512U
+#define LARGE_SHIFT 9
 
 /* A doorbell's connection is disconnected differently from others. */
 #define DISCONNECT_DOORBELL 0x1U
@@ -136,6 +141,52 @@ int vid_set_registers(u64 id, u32 index, const u32 *names, const u64 *values, u1
     }
     return vid_status_errno(vid_status(vid_call(
         control, &in, sizeof(in.header) + count * sizeof(struct hv_register_assoc), NULL, 0)));
+}
+
+/* A call whose list has no elements in its input, to its end. */
+static int call_units(u16 code, const void *in, size_t in_size, u32 units)
+{
+    u32 done = 0;
+
+    for (u32 tries = 0; done < units; tries++) {
+        u64 control = code | (u64)units << HV_HYPERCALL_REP_COMP_OFFSET;
+        u64 result = vid_call(hv_hypercall_set_rep_start(control, done), in, in_size, NULL, 0);
+
+        if (vid_status(result) != HV_STATUS_SUCCESS || tries > UNITS_MAX)
+            return vid_status_errno(vid_status(result)) ?: -EIO;
+        done = max_t(u32, done, hv_hypercall_rep_count(result));
+    }
+    return 0;
+}
+
+int vid_unmap_gpa(u64 id, u64 frame, u64 units, bool large)
+{
+    for (u64 at = 0; at < units;) {
+        struct hv_input_unmap_gpa_pages in = {
+            .target_partition_id = id,
+            .target_gpa_base = frame + (large ? at << LARGE_SHIFT : at),
+            .unmap_flags = large ? HV_UNMAP_GPA_LARGE_PAGE : 0,
+        };
+        u32 some = min_t(u64, units - at, UNITS_MAX);
+        int error = call_units(HVCALL_UNMAP_GPA_PAGES, &in, sizeof(in), some);
+
+        if (error)
+            return error;
+        at += some;
+        cond_resched();
+    }
+    return 0;
+}
+
+int vid_hide_gpa(u64 id, u64 frame, u32 units, bool large)
+{
+    struct hv_input_map_gpa_pages in = {
+        .target_partition_id = id,
+        .target_gpa_base = frame,
+        .map_flags = HV_MAP_GPA_NO_ACCESS | (large ? HV_MAP_GPA_LARGE_PAGE : 0),
+    };
+
+    return call_units(HVCALL_MAP_GPA_PAGES, &in, sizeof(in), units);
 }
 
 int vid_assert_interrupt(u64 id, u64 control, u64 destination, u32 vector)

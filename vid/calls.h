@@ -26,6 +26,15 @@ int vid_get_register(u64 id, u32 index, u32 name, u64 *value);
 /** Sets 64-bit registers in the order given. */
 int vid_set_registers(u64 id, u32 index, const u32 *names, const u64 *values, u16 count);
 
+/*
+ * Guest memory: UNITS pages, of 2 MiB if LARGE, from a guest frame on. Nothing is there any more;
+ * or there is memory that the guest cannot reach now, at most VID_HIDE_MAX units. The second does
+ * not sleep.
+ */
+#define VID_HIDE_MAX 256U
+int vid_unmap_gpa(u64 id, u64 frame, u64 units, bool large);
+int vid_hide_gpa(u64 id, u64 frame, u32 units, bool large);
+
 /* Interrupts; from any context but NMIs. */
 int vid_assert_interrupt(u64 id, u64 control, u64 destination, u32 vector);
 int vid_clear_interrupt(u64 id);

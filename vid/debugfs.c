@@ -33,6 +33,9 @@ static int partition_show(struct seq_file *file, void *unused)
     seq_printf(file, "pool_pages %lld\n", atomic64_read(&partition->pool.pages));
     seq_printf(file, "mapped_pages %lld\n", atomic64_read(&counters->mapped));
     seq_printf(file, "large_pages %lld\n", atomic64_read(&counters->large));
+    seq_printf(file, "pinned_pages %lld\n", atomic64_read(&counters->pinned));
+    seq_printf(file, "faults %lld\n", atomic64_read(&counters->faults));
+    seq_printf(file, "invalidations %lld\n", atomic64_read(&counters->invalidations));
     seq_printf(file, "irqs %lld\n", atomic64_read(&counters->irqs));
     seq_printf(file, "acks %lld\n", atomic64_read(&counters->acks));
     seq_printf(file, "doorbells %lld\n", atomic64_read(&counters->doorbells));

@@ -186,6 +186,7 @@ int vid_call_list(struct vid_list_call *call)
             vid_call_raw(hv_hypercall_set_rep_start(control, call->done), call->in, call->out);
         u16 done = hv_hypercall_rep_count(result), status = vid_status(result);
 
+        call->status = status;
         /* Counted from the list's start, and never beyond its end or backwards. */
         if (done > call->done && done <= call->reps) {
             call->done = done;

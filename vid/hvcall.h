@@ -57,6 +57,7 @@ struct vid_list_call {
     void *out;             /* NULL or a page */
     struct vid_pool *pool; /* where to deposit; NULL: memory is not given */
     u16 done;              /* out: elements done, also after a failure */
+    u16 status;            /* out: the last one */
 };
 
 /** Runs a call with a list to its end or to a failure; deposits as vid_call_memory() does. */

@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
+#include <linux/rwsem.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include "calls.h"
@@ -51,13 +52,26 @@ static void trim_own_pool(void)
         vid_pool_withdraw(&vid_host.pool, pages);
 }
 
+int vid_partition_finalize(struct vid_partition *partition)
+{
+    int error = 0;
+
+    mutex_lock(&partition->end_lock);
+    if (partition->initialized && !partition->finalized) {
+        error = vid_finalize_partition(partition->id);
+        partition->finalized = !error;
+    }
+    mutex_unlock(&partition->end_lock);
+    return error;
+}
+
 /*
  * The order: nothing of the partition runs any more (FINALIZE), then no upcall can find it, then
  * its memory is let go. If it cannot be finalized its memory is lost, for the guest may write it.
  */
 static void destroy(struct vid_partition *partition)
 {
-    int error = 0;
+    int error;
 
     vid_debugfs_remove(partition);
     vid_irqfds_release(partition);
@@ -65,13 +79,15 @@ static void destroy(struct vid_partition *partition)
     for (u32 i = 0; i < VID_MAX_VPS; i++)
         if (partition->vps[i])
             vid_vp_unmap(partition->vps[i]);
-    if (partition->initialized)
-        error = vid_finalize_partition(partition->id);
+    error = vid_partition_finalize(partition);
     if (error)
         pr_err("bulkhead-vid: partition %llu cannot be finalized (%d): its memory is lost\n",
                partition->id, error);
     unpublish(partition);
-    vid_regions_free(partition, error);
+    if (vid_regions_free(partition, error)) {
+        __module_get(THIS_MODULE);
+        return;
+    }
     vid_pool_withdraw(&partition->pool, U64_MAX);
     error = vid_delete_partition(partition->id);
     if (error || atomic64_read(&partition->pool.pages))
@@ -214,6 +230,8 @@ static struct vid_partition *allocate(void)
         return NULL;
     refcount_set(&partition->refs, 1);
     mutex_init(&partition->lock);
+    mutex_init(&partition->end_lock);
+    init_rwsem(&partition->regions_sem);
     spin_lock_init(&partition->irqfds_lock);
     INIT_LIST_HEAD(&partition->regions);
     INIT_LIST_HEAD(&partition->irqfds);

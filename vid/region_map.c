@@ -2,6 +2,7 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include "calls.h"
 #include "hvcall.h"
 #include "region.h"
 #include "vid.h"
@@ -11,7 +12,6 @@
 #define LARGE_SHIFT 9
 
 #define MAP_MAX     ((PAGE_SIZE - sizeof(struct hv_input_map_gpa_pages)) / sizeof(u64))
-#define UNMAP_MAX   512U /* of an extent in one call */
 #define EXTENTS_MAX ((PAGE_SIZE - sizeof(struct vid_extents)) / sizeof(struct vid_extent))
 
 /* What a mapping works with; each is a page. */
@@ -20,13 +20,13 @@ struct mapper {
     struct vid_region *region;
     struct page **pinned; /* of one step */
     struct hv_input_map_gpa_pages *in;
-    u32 map_flags;
 };
 
 /* How many frames are pinned, for debugfs. */
 static void count(struct vid_partition *partition, s64 pages, bool large)
 {
     atomic64_add(pages, &partition->counters.mapped);
+    atomic64_add(pages, &partition->counters.pinned);
     if (large)
         atomic64_add(pages, &partition->counters.large);
 }
@@ -82,7 +82,7 @@ static int map_list(struct mapper *mapper, u64 guest_frame, struct page *const *
     *in = (struct hv_input_map_gpa_pages){
         .target_partition_id = mapper->partition->id,
         .target_gpa_base = guest_frame,
-        .map_flags = mapper->map_flags | (large ? HV_MAP_GPA_LARGE_PAGE : 0),
+        .map_flags = mapper->region->map_flags | (large ? HV_MAP_GPA_LARGE_PAGE : 0),
     };
     for (u32 i = 0; i < call.reps; i++)
         frames[i] = page_to_pfn(pages[i]);
@@ -163,9 +163,9 @@ static int map_all(struct mapper *mapper, unsigned int pin_flags)
 }
 
 int vid_region_map(struct vid_partition *partition, struct vid_region *region,
-                   unsigned int pin_flags, u32 map_flags)
+                   unsigned int pin_flags)
 {
-    struct mapper mapper = {.partition = partition, .region = region, .map_flags = map_flags};
+    struct mapper mapper = {.partition = partition, .region = region};
     int error = -ENOMEM;
 
     mapper.pinned = (struct page **)__get_free_page(GFP_KERNEL);
@@ -175,34 +175,6 @@ int vid_region_map(struct vid_partition *partition, struct vid_region *region,
     free_page((unsigned long)mapper.pinned);
     free_page((unsigned long)mapper.in);
     return error;
-}
-
-/* Unmaps pages from a guest frame on. */
-static int unmap_extent(struct vid_partition *partition, u64 guest_frame, u64 pages, bool large)
-{
-    u64 units = large ? pages >> LARGE_SHIFT : pages;
-
-    for (u64 at = 0; at < units;) {
-        struct hv_input_unmap_gpa_pages in = {
-            .target_partition_id = partition->id,
-            .target_gpa_base = guest_frame + (large ? at << LARGE_SHIFT : at),
-            .unmap_flags = large ? HV_UNMAP_GPA_LARGE_PAGE : 0,
-        };
-        u64 some = min_t(u64, units - at, UNMAP_MAX), done = 0;
-
-        for (int tries = 0; done < some; tries++) {
-            u64 control = HVCALL_UNMAP_GPA_PAGES | some << HV_HYPERCALL_REP_COMP_OFFSET;
-            u64 result =
-                vid_call(hv_hypercall_set_rep_start(control, done), &in, sizeof(in), NULL, 0);
-
-            if (vid_status(result) != HV_STATUS_SUCCESS || tries > UNMAP_MAX)
-                return vid_status_errno(vid_status(result)) ?: -EIO;
-            done = max_t(u64, done, hv_hypercall_rep_count(result));
-        }
-        at += some;
-        cond_resched();
-    }
-    return 0;
 }
 
 int vid_region_unmap(struct vid_partition *partition, struct vid_region *region)
@@ -216,7 +188,8 @@ int vid_region_unmap(struct vid_partition *partition, struct vid_region *region)
         for (u32 i = 0; i < block->used && at < region->mapped; i++) {
             const struct vid_extent *extent = &block->list[i];
             u64 pages = min_t(u64, extent->pages, region->mapped - at);
-            int error = unmap_extent(partition, region->first_frame + at, pages, extent->large);
+            int error = vid_unmap_gpa(partition->id, region->first_frame + at,
+                                      extent->large ? pages >> LARGE_SHIFT : pages, extent->large);
 
             first_error = first_error ?: error;
             at += extent->pages;

@@ -85,6 +85,46 @@ TRACE_EVENT(vid_withdraw,
     TP_printk("partition=%llu pages=%llu", __entry->partition, __entry->pages)
 );
 
+/* Memory that a guest missed: the outcome of vid_demand_fault(). */
+TRACE_EVENT(vid_fault,
+    TP_PROTO(u64 partition, u64 frame, bool write, int result),
+    TP_ARGS(partition, frame, write, result),
+    TP_STRUCT__entry(
+        __field(u64, partition)
+        __field(u64, frame)
+        __field(bool, write)
+        __field(int, result)
+    ),
+    TP_fast_assign(
+        __entry->partition = partition;
+        __entry->frame = frame;
+        __entry->write = write;
+        __entry->result = result;
+    ),
+    TP_printk("partition=%llu frame=0x%llx write=%d result=%d", __entry->partition,
+              __entry->frame, __entry->write, __entry->result)
+);
+
+/* User memory that changes; the event is one of enum mmu_notifier_event. */
+TRACE_EVENT(vid_invalidate,
+    TP_PROTO(u64 partition, u64 frame, u64 pages, u32 event),
+    TP_ARGS(partition, frame, pages, event),
+    TP_STRUCT__entry(
+        __field(u64, partition)
+        __field(u64, frame)
+        __field(u64, pages)
+        __field(u32, event)
+    ),
+    TP_fast_assign(
+        __entry->partition = partition;
+        __entry->frame = frame;
+        __entry->pages = pages;
+        __entry->event = event;
+    ),
+    TP_printk("partition=%llu frame=0x%llx pages=%llu event=%u", __entry->partition,
+              __entry->frame, __entry->pages, __entry->event)
+);
+
 #endif
 
 #undef TRACE_INCLUDE_PATH

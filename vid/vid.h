@@ -12,6 +12,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -55,6 +56,8 @@ struct vid_vp {
     bool stopped; /* under lock: EXPLICIT_SUSPEND is set */
 
     struct vid_dispatch *dispatch; /* under lock */
+    unsigned long *pfns;           /* under lock: a page for vid_demand_fault() */
+    u32 idle_faults;               /* under lock: in a row, for pages that were present */
 
     /* Counters, for debugfs: the first by the upcall (atomic), the others under lock. */
     atomic64_t kicks;
@@ -65,12 +68,15 @@ struct vid_vp {
 };
 
 struct vid_counters {
-    atomic64_t irqs;      /* virtual interrupts asserted for eventfds */
-    atomic64_t doorbells; /* doorbells that rang */
-    atomic64_t acks;      /* EOIs that an irqfd took */
-    atomic64_t passthru;  /* calls of MSHV_ROOT_HVCALL */
-    atomic64_t mapped;    /* 4 KiB pages mapped now; under the partition's lock */
-    atomic64_t large;     /* of these, in mappings of 2 MiB */
+    atomic64_t irqs;          /* virtual interrupts asserted for eventfds */
+    atomic64_t doorbells;     /* doorbells that rang */
+    atomic64_t acks;          /* EOIs that an irqfd took */
+    atomic64_t passthru;      /* calls of MSHV_ROOT_HVCALL */
+    atomic64_t mapped;        /* 4 KiB pages that the guest can reach now */
+    atomic64_t large;         /* of these, in mappings of 2 MiB */
+    atomic64_t pinned;        /* of these, pinned; under the partition's lock */
+    atomic64_t faults;        /* intercepts that brought memory */
+    atomic64_t invalidations; /* changes of user memory that may have taken some away */
 };
 
 struct vid_partition {
@@ -80,7 +86,10 @@ struct vid_partition {
     struct mutex lock;               /* serializes the ioctls of the partition's descriptors */
     bool initialized;                /* under lock */
     struct vid_pool pool;            /* the memory deposited for it */
-    struct list_head regions;        /* guest memory; under lock */
+    struct rw_semaphore regions_sem; /* taken for reading by a VP that misses memory */
+    struct list_head regions;        /* guest memory; changed under both */
+    struct mutex end_lock;           /* innermost; of the end of the guest, whoever brings it */
+    bool finalized;                  /* under end_lock; the guest runs no more */
     struct vid_vp *vps[VID_MAX_VPS]; /* set once under lock; the upcall reads, RCU */
 
     struct vid_routes *routes;   /* of MSHV_SET_MSI_ROUTING; under lock; NULL: none */
@@ -115,6 +124,12 @@ void vid_partition_put(struct vid_partition *partition);
 
 /** The partition of an id or NULL; under rcu_read_lock(), and valid until it is released. */
 struct vid_partition *vid_partition_find(u64 id);
+
+/**
+ * Ends the guest: none of its VPs runs again and none of its memory can be reached. 0, also if it
+ * has ended before or has never begun, or -errno.
+ */
+int vid_partition_finalize(struct vid_partition *partition);
 
 /* passthru.c */
 

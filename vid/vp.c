@@ -163,12 +163,13 @@ long vid_vp_create(struct vid_partition *partition, void __user *argument)
     if (!vp)
         return -ENOMEM;
     vp->dispatch = kzalloc(sizeof(*vp->dispatch), GFP_KERNEL_ACCOUNT);
+    vp->pfns = (unsigned long *)__get_free_page(GFP_KERNEL_ACCOUNT);
     vp->partition = partition;
     vp->index = args.vp_index;
     vp->stopped = true;
     mutex_init(&vp->lock);
     init_waitqueue_head(&vp->wait);
-    result = vp->dispatch ? create(vp) : -ENOMEM;
+    result = vp->dispatch && vp->pfns ? create(vp) : -ENOMEM;
     if (result)
         goto free_vp;
     result = install(vp);
@@ -186,7 +187,9 @@ free_vp:
 
 void vid_vp_free(struct vid_vp *vp)
 {
-    if (vp)
-        kfree(vp->dispatch);
+    if (!vp)
+        return;
+    kfree(vp->dispatch);
+    free_page((unsigned long)vp->pfns);
     kfree(vp);
 }

@@ -6,6 +6,7 @@
 #include "calls.h"
 #include "hvcall.h"
 #include "irqfd.h"
+#include "region.h"
 #include "trace.h"
 #include "vid.h"
 
@@ -19,6 +20,8 @@
 
 /* How long the message of an intercept that has happened may take; beyond it is a fault. */
 #define KICK_TIMEOUT (10 * HZ)
+
+#define FOR_USER_SPACE 1
 
 _Static_assert(sizeof(struct hv_message) <= MSHV_RUN_VP_BUF_SZ, "the message fits");
 
@@ -138,31 +141,60 @@ static int run(struct vid_vp *vp)
 }
 
 /* An end of interrupt that an irqfd waits for is taken here and is nothing to user space. */
-static bool is_taken_here(struct vid_vp *vp)
+static int take_eoi(struct vid_vp *vp, const struct hv_x64_apic_eoi_message *eoi)
+{
+    if (!vid_irqfds_acked(vp->partition, READ_ONCE(eoi->interrupt_vector)))
+        return FOR_USER_SPACE;
+    vp->acked++;
+    return 0;
+}
+
+/* Memory that is mapped on demand is nothing to it either, unless there is none to be had. */
+static int take_memory(struct vid_vp *vp, const struct hv_x64_memory_intercept_message *memory)
+{
+    int error = vid_memory_fault(vp, READ_ONCE(memory->guest_physical_address),
+                                 READ_ONCE(memory->header.intercept_access_type));
+
+    /* The intercept is done with, so a signal that waits can be served: no need to stop the VP. */
+    if (!error)
+        return signal_pending(current) ? -EINTR : 0;
+    return error == -EINTR || error == -ENOMEM ? error : FOR_USER_SPACE;
+}
+
+/* What the intercept is: 0: taken, the VP can be run again; FOR_USER_SPACE; -errno: of the run. */
+static int take(struct vid_vp *vp)
 {
     const struct hv_message *message = vp->intercept_page;
-    const struct hv_x64_apic_eoi_message *eoi = (const void *)message->payload;
 
-    if (READ_ONCE(message->header.message_type) != HVMSG_X64_APIC_EOI)
-        return false;
-    return vid_irqfds_acked(vp->partition, READ_ONCE(eoi->interrupt_vector));
+    switch (READ_ONCE(message->header.message_type)) {
+    case HVMSG_X64_APIC_EOI:
+        return take_eoi(vp, (const void *)message->payload);
+    case HVMSG_GPA_INTERCEPT:
+    case HVMSG_UNMAPPED_GPA:
+        return take_memory(vp, (const void *)message->payload);
+    default:
+        return FOR_USER_SPACE;
+    }
 }
 
 long vid_vp_run(struct vid_vp *vp, void __user *argument)
 {
     u64 id = vp->partition->id;
-    int error;
+    int result;
 
     trace_vid_run_enter(id, vp->index, vp->due);
     vp->runs++;
     do {
-        error = run(vp);
-        if (error) {
-            trace_vid_run_exit(id, vp->index, error);
-            return error;
+        result = run(vp);
+        if (!result) {
+            vp->intercepts++;
+            result = take(vp);
         }
-        vp->intercepts++;
-    } while (is_taken_here(vp) && ++vp->acked);
+    } while (!result);
+    if (result < 0) {
+        trace_vid_run_exit(id, vp->index, result);
+        return result;
+    }
     trace_vid_run_exit(id, vp->index, READ_ONCE(vp->intercept_page->header.message_type));
     if (copy_to_user(argument, vp->intercept_page, sizeof(struct hv_message)))
         return -EFAULT;

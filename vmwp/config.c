@@ -105,6 +105,14 @@ static int parse_memory(const struct entry *e)
     return 0;
 }
 
+static int parse_memory_pinned(const struct entry *e)
+{
+    if (strcmp(e->value, "yes") != 0 && strcmp(e->value, "no") != 0)
+        return bad(e, "memory_pinned is yes or no");
+    e->config->memory_pinned = e->value[0] == 'y';
+    return 0;
+}
+
 static int parse_processors(const struct entry *e)
 {
     return number_in(e, 1, CONFIG_PROCESSORS_MAX, "", &e->config->processors,
@@ -193,6 +201,7 @@ static int parse_user(const struct entry *e)
 static const struct key keys[] = {
     {"machine", "name", parse_name, false},
     {"machine", "memory", parse_memory, true},
+    {"machine", "memory_pinned", parse_memory_pinned, false},
     {"machine", "processors", parse_processors, false},
     {"machine", "on_crash", parse_on_crash, false},
     {"cpu", "weight", parse_weight, false},

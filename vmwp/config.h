@@ -31,6 +31,7 @@ enum config_crash { CONFIG_CRASH_POWEROFF, CONFIG_CRASH_RESET };
 struct config {
     char name[CONFIG_NAME_MAX];
     uint64_t memory; /* bytes */
+    bool memory_pinned;
     uint32_t processors;
     enum config_crash on_crash;
     uint32_t weight;  /* 1 to 10000; 0: not given */

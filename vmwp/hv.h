@@ -119,7 +119,8 @@ int hv_vp_finish_io(struct hv_vp *vp, uint64_t next_rip, uint64_t rax);
 #define HV_ACCESS_EXECUTE 4U
 
 /** Translate a guest virtual address as the VP would now. 0; -EFAULT: a page fault, with *present
- * saying whether there was a page; or another -errno. */
+ * saying whether there was a page; -EAGAIN: page tables are not in memory now, and will be when the
+ * VP has run into them; or another -errno. */
 int hv_vp_translate(struct hv_vp *vp, uint64_t gva, unsigned access, uint64_t *gpa, bool *present);
 
 #define HV_EXCEPTION_UD 6U

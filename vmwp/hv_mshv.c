@@ -423,6 +423,9 @@ int hv_vp_translate(struct hv_vp *vp, uint64_t gva, unsigned access, uint64_t *g
     case HV_TRANSLATE_GVA_INVALID_PAGE_TABLE_FLAGS:
         *present = out.result_code != HV_TRANSLATE_GVA_PAGE_NOT_PRESENT;
         return -EFAULT;
+    case HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS:
+    case HV_TRANSLATE_GVA_INTERCEPT:
+        return -EAGAIN;
     default: /* that nothing is mapped there is what makes it a device */
         *gpa = out.gpa_page * MSHV_HV_PAGE_SIZE + gva % MSHV_HV_PAGE_SIZE;
         return 0;

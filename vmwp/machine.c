@@ -189,7 +189,7 @@ int machine_build(struct machine *m, struct problem *why)
     int err;
 
     atomic_store_explicit(&m->outcome, MACHINE_RUNS, memory_order_release);
-    err = memory_create(&m->memory, c->memory, why);
+    err = memory_create(&m->memory, c->memory, c->memory_pinned, why);
     if (!err && acpi_build(&m->memory, c->processors) < 0)
         err = problem_set(why, -ENOSPC, "processors: no room for their ACPI tables");
     if (!err)

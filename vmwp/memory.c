@@ -5,39 +5,46 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include "lib/bits.h"
 
 #define LARGE_PAGE (2ULL << 20)
 #define MIB        (1ULL << 20)
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
-/* What the kernel thinks it can give without trouble, bytes; UINT64_MAX if it does not say. */
-static uint64_t memory_available(void)
+/*
+ * What the kernel thinks it can give without trouble, if the memory is to stay present, else all
+ * that it has, swap included. Bytes; UINT64_MAX if it does not say.
+ */
+static uint64_t memory_limit(bool pinned)
 {
     FILE *f = fopen("/proc/meminfo", "re");
-    unsigned long long kib = 0;
+    uint64_t sum_kib = 0;
     char line[128];
-    bool found = false;
 
     if (!f)
         return UINT64_MAX;
-    while (!found && fgets(line, sizeof(line), f))
-        found = sscanf(line, "MemAvailable: %llu kB", &kib) == 1;
+    while (fgets(line, sizeof(line), f)) {
+        unsigned long long kib;
+
+        if (pinned ? sscanf(line, "MemAvailable: %llu kB", &kib) == 1
+                   : sscanf(line, "MemTotal: %llu kB", &kib) == 1 ||
+                         sscanf(line, "SwapTotal: %llu kB", &kib) == 1)
+            sum_kib += kib;
+    }
     (void)fclose(f);
-    return found ? kib << 10 : UINT64_MAX;
+    return sum_kib ? sum_kib << 10 : UINT64_MAX;
 }
 
-/* Reserved huge pages if there are enough, else pages that the kernel may join. */
-static uint8_t *map_large(uint64_t size)
+/* Pages that the kernel may join; or reserved huge pages if there are enough, which is never known
+   of as locked. */
+static uint8_t *map_large(uint64_t size, bool pinned)
 {
     const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
-    uint8_t *all, *start;
+    uint8_t *all, *start = MAP_FAILED;
     uint64_t head;
 
-    start = mmap(NULL, size, prot, flags | MAP_HUGETLB | 21 << MAP_HUGE_SHIFT, -1, 0);
+    if (!pinned)
+        start = mmap(NULL, size, prot, flags | MAP_HUGETLB | 21 << MAP_HUGE_SHIFT, -1, 0);
     if (start != MAP_FAILED)
         return start;
     all = mmap(NULL, size + LARGE_PAGE, prot, flags | MAP_NORESERVE, -1, 0);
@@ -52,40 +59,55 @@ static uint8_t *map_large(uint64_t size)
     return start;
 }
 
-static int region_add(struct memory *m, uint64_t start, uint64_t size, struct problem *why)
+/* Makes it present, and the module pin what is locked. */
+static int lock(const struct memory_region *r, struct problem *why)
+{
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+    int err;
+
+    if (mlock(r->host, r->size) == 0)
+        return 0;
+    err = -errno;
+    (void)getrlimit(RLIMIT_MEMLOCK, &limit);
+    if (limit.rlim_cur == RLIM_INFINITY)
+        return problem_set(why, err, "memory_pinned: the host cannot give %llu MiB: %s",
+                           (unsigned long long)(r->size / MIB), strerror(-err));
+    return problem_set(why, err,
+                       "memory_pinned: %llu MiB cannot be locked: %s; RLIMIT_MEMLOCK is %llu MiB",
+                       (unsigned long long)(r->size / MIB), strerror(-err),
+                       (unsigned long long)(limit.rlim_cur / MIB));
+}
+
+static int region_add(struct memory *m, uint64_t start, uint64_t size, bool pinned,
+                      struct problem *why)
 {
     struct memory_region *r = &m->region[m->count];
 
     if (!size)
         return 0;
-    *r = (struct memory_region){start, size, map_large(size)};
+    *r = (struct memory_region){start, size, map_large(size, pinned)};
     if (!r->host)
         return problem_set(why, -ENOMEM, "memory: %llu MiB: %m", (unsigned long long)(size / MIB));
     m->count++;
-    /* The guest must not be what runs out of memory later; kernels before 5.14 do it when the
-       memory is mapped into the partition. */
-    if (madvise(r->host, size, MADV_POPULATE_WRITE) < 0 && errno != EINVAL)
-        return problem_set(why, -ENOMEM, "memory: the host cannot give %llu MiB: %m",
-                           (unsigned long long)(size / MIB));
     /* Neither core dumps nor children of this process have any business with it. */
     (void)madvise(r->host, size, MADV_DONTDUMP);
     (void)madvise(r->host, size, MADV_DONTFORK);
-    return 0;
+    return pinned ? lock(r, why) : 0;
 }
 
-int memory_create(struct memory *m, uint64_t size, struct problem *why)
+int memory_create(struct memory *m, uint64_t size, bool pinned, struct problem *why)
 {
-    uint64_t low = min_u64(size, MEMORY_LOW_END), available = memory_available();
+    uint64_t low = min_u64(size, MEMORY_LOW_END), limit = memory_limit(pinned);
     int err;
 
     *m = (struct memory){.count = 0};
-    if (size > available)
-        return problem_set(why, -ENOMEM,
-                           "memory: %llu MiB are wanted, the host has %llu MiB available",
-                           (unsigned long long)(size / MIB), (unsigned long long)(available / MIB));
-    err = region_add(m, 0, low, why);
+    if (size > limit)
+        return problem_set(why, -ENOMEM, "memory: %llu MiB are wanted, the host has %llu MiB%s",
+                           (unsigned long long)(size / MIB), (unsigned long long)(limit / MIB),
+                           pinned ? " available" : " with swap");
+    err = region_add(m, 0, low, pinned, why);
     if (!err)
-        err = region_add(m, MEMORY_HIGH_START, size - low, why);
+        err = region_add(m, MEMORY_HIGH_START, size - low, pinned, why);
     if (err)
         memory_destroy(m);
     return err;

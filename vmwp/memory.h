@@ -28,10 +28,11 @@ struct memory {
 };
 
 /**
- * Allocate `size` bytes, a multiple of 2 MiB, all of it present and zero, in large pages where the
- * host has them. -ENOMEM with *why if the host cannot give so much.
+ * Allocate `size` bytes, a multiple of 2 MiB, all of it zero, in large pages where the host has
+ * them. It becomes present when it is used; if it is to be pinned, now, and locked. -errno with
+ * *why if the host cannot give so much, or may not lock so much.
  */
-int memory_create(struct memory *m, uint64_t size, struct problem *why);
+int memory_create(struct memory *m, uint64_t size, bool pinned, struct problem *why);
 void memory_destroy(struct memory *m);
 
 /** Bytes of RAM that start at 0. */

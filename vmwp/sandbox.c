@@ -146,6 +146,7 @@ static const int allowed[] = {
     SCMP_SYS(munmap),
     SCMP_SYS(mremap),
     SCMP_SYS(madvise),
+    SCMP_SYS(mlock), /* of a machine that is built anew */
     SCMP_SYS(brk),
     /* threads and signals */
     SCMP_SYS(futex),

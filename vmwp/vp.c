@@ -54,10 +54,11 @@ static int emulate(struct vp *vp, const struct hv_exit *exit, emulate_fn *fn)
     if (err < 0)
         return err;
     did = fn(&env, exit, &cpu, &fault);
-    if (did < 0)
+    if (did < 0 && did != -EAGAIN)
         return did;
+    /* The elements of a string that are done stay done; the rest is executed again. */
     err = hv_vp_store(vp->hv, &cpu);
-    if (err < 0 || did == EMULATE_DONE)
+    if (err < 0 || did == EMULATE_DONE || did == -EAGAIN)
         return err;
     if (fault.vector == HV_EXCEPTION_UD)
         log_guest("VP %u: instruction at 0x%llx is not emulated", vp->index,
@@ -90,6 +91,18 @@ static int handle_io(struct vp *vp, const struct hv_exit *exit)
     return hv_vp_finish_io(vp->hv, io->next_rip, rax);
 }
 
+/* RAM comes here only if the host has none to give. */
+static int handle_memory(struct vp *vp, const struct hv_exit *exit)
+{
+    uint64_t at = exit->memory.gpa;
+
+    if (!memory_is_ram(&vp->machine->memory, gpa(at), 1))
+        return emulate(vp, exit, emulate_memory);
+    machine_fail(vp->machine, "VP %u: the host has no memory for 0x%llx", vp->index,
+                 (unsigned long long)at);
+    return 0;
+}
+
 /* The guest's processor has shut down: a triple fault. */
 static void handle_fatal(struct vp *vp)
 {
@@ -109,7 +122,7 @@ void vp_handle(struct vp *vp, const struct hv_exit *exit)
         err = handle_io(vp, exit);
         break;
     case HV_EXIT_MEMORY:
-        err = emulate(vp, exit, emulate_memory);
+        err = handle_memory(vp, exit);
         break;
     case HV_EXIT_EOI:
         machine_eoi(vp->machine, exit->vector);

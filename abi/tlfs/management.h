@@ -191,7 +191,7 @@ struct hv_input_map_gpa_pages {
     uint64_t target_gpa_base; /* page frame number */
     uint32_t map_flags;
     uint32_t padding;
-    /* uint64_t source page frame numbers follow; absent with HV_MAP_GPA_NO_ACCESS */
+    /* uint64_t source page frame numbers follow; meaningless with HV_MAP_GPA_NO_ACCESS */
 };
 HV_LAYOUT(sizeof(struct hv_input_map_gpa_pages) == 24);
 

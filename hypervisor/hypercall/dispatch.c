@@ -4,6 +4,7 @@
 #include "abi/tlfs/status.h"
 #include "hypervisor/debug/log.h"
 #include "hypervisor/debug/trace.h"
+#include "hypervisor/intercept/intercept.h"
 #include "hypervisor/mm/guest.h"
 #include "hypervisor/sched/clock.h"
 #include "hypervisor/vp/vp.h"
@@ -114,9 +115,17 @@ static bool hypercall_span_ok(gpa_t addr, uint32_t len)
 }
 
 /*
- * Copy the input, all of it and once. An address outside the guest's memory is an
- * alignment error too (TLFS "Common Hypercall Status Codes").
+ * The caller has no such access to its page. Its parent may give it, and the call is executed
+ * again; that may also have happened meanwhile. An address outside the guest's memory is an
+ * alignment error (TLFS "Common Hypercall Status Codes").
  */
+static uint16_t hypercall_denied(struct hypercall *h, gpa_t at, enum access access)
+{
+    h->intercepted = child_denied(h->vp, at, access) || guest_page(h->vp->partition, at, access);
+    return HV_STATUS_INVALID_ALIGNMENT;
+}
+
+/* Copy the input, all of it and once. */
 static uint16_t hypercall_load(struct hypercall *h)
 {
     const struct hypercall_entry *e = h->entry;
@@ -131,9 +140,9 @@ static uint16_t hypercall_load(struct hypercall *h)
     if (!hypercall_span_ok(h->in_gpa, h->in_len) || !hypercall_span_ok(h->out_gpa, h->out_len))
         return HV_STATUS_INVALID_ALIGNMENT;
     if (h->in_len && guest_read(h->vp->partition, h->in_gpa, h->in, h->in_len) != 0)
-        return HV_STATUS_INVALID_ALIGNMENT;
+        return hypercall_denied(h, h->in_gpa, ACCESS_READ);
     if (h->out_len && !guest_page(h->vp->partition, h->out_gpa, ACCESS_WRITE))
-        return HV_STATUS_INVALID_ALIGNMENT;
+        return hypercall_denied(h, h->out_gpa, ACCESS_WRITE);
     return HV_STATUS_SUCCESS;
 }
 
@@ -184,14 +193,13 @@ enum hypercall_action hypercall_dispatch(struct vp *vp)
     }
     hypercall_begin(&h, vp);
     status = hypercall_decode(&h);
-    if (status == HV_STATUS_SUCCESS) {
+    if (status == HV_STATUS_SUCCESS)
         status = hypercall_invoke(&h);
-        if (h.intercepted)
-            return HYPERCALL_STAY;
-        if (status == HV_STATUS_SUCCESS && h.rep < h.rep_count) {
-            hypercall_continue(&h);
-            return HYPERCALL_STAY;
-        }
+    if (h.intercepted)
+        return HYPERCALL_STAY;
+    if (status == HV_STATUS_SUCCESS && h.rep < h.rep_count) {
+        hypercall_continue(&h);
+        return HYPERCALL_STAY;
     }
     hypercall_end(&h, status);
     return HYPERCALL_DONE;
@@ -201,7 +209,7 @@ uint16_t hypercall_output(struct hypercall *h, uint32_t offset, const void *data
 {
     assert_hv(offset <= h->out_len && len <= h->out_len - offset);
     if (guest_write(h->vp->partition, gpa(h->out_gpa.v + offset), data, len))
-        return HV_STATUS_INVALID_ALIGNMENT;
+        return hypercall_denied(h, h->out_gpa, ACCESS_WRITE);
     return HV_STATUS_SUCCESS;
 }
 

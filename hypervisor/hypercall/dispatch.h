@@ -34,7 +34,7 @@ struct hypercall {
     uint32_t rep;       /* the next one to do; a handler advances it, by one at least */
     uint32_t in_len;    /* valid bytes of `in`: all headers and the whole input list */
     uint32_t out_len;   /* bytes that the output may have */
-    bool intercepted;   /* the parent carries it out: RIP and the result are its business */
+    bool intercepted;   /* the parent has it, or it is to be executed again: RIP stays */
     _Alignas(8) uint8_t in[HV_HYPERCALL_PAGE_SIZE]; /* copied once from the guest */
 };
 
@@ -46,7 +46,8 @@ enum hypercall_action hypercall_dispatch(struct vp *vp);
 
 /**
  * Write part of the output at an offset that lies within the size of the table row.
- * HV_STATUS_INVALID_ALIGNMENT if the guest's page has gone.
+ * HV_STATUS_INVALID_ALIGNMENT if the guest's page has gone; a child may execute the call again
+ * then, which does no harm to those with output that children may make: they only tell something.
  */
 uint16_t hypercall_output(struct hypercall *h, uint32_t offset, const void *data, uint32_t len);
 

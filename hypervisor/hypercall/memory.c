@@ -97,7 +97,7 @@ static uint16_t map_into(struct hypercall *h, struct partition *p,
 
     count = rest_of_list(h, list);
     if (in->map_flags & HV_MAP_GPA_NO_ACCESS)
-        rc = child_unmap(p, at, count, large, &done);
+        rc = child_close(p, at, count, large, &done); /* the list is not looked at */
     else
         rc = child_map(p, h->vp->partition, at, list, count, in->map_flags, &done);
     return rep_status(h, rc, done);

@@ -54,6 +54,7 @@ static uint32_t result_of(enum walk_result r)
         [WALK_RESERVED] = HV_TRANSLATE_GVA_INVALID_PAGE_TABLE_FLAGS,
         [WALK_UNMAPPED] = HV_TRANSLATE_GVA_GPA_UNMAPPED,
         [WALK_NOT_WRITABLE] = HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS,
+        [WALK_DENIED] = HV_TRANSLATE_GVA_INTERCEPT,
     };
 
     return codes[r];
@@ -122,7 +123,9 @@ uint16_t hypercall_read_gpa(struct hypercall *h)
     if (status != HV_STATUS_SUCCESS)
         return status;
     if (guest_read(t.vp->partition, gpa(in.base_gpa), out.data, in.byte_count))
-        out.access_result = ACCESS_GPA_UNMAPPED;
+        out.access_result = guest_denied(t.vp->partition, gpa(in.base_gpa), ACCESS_READ)
+                                ? ACCESS_GPA_READ_INTERCEPT
+                                : ACCESS_GPA_UNMAPPED;
     vp_target_put(&t);
     return hypercall_output(h, 0, &out, sizeof(out));
 }
@@ -135,7 +138,7 @@ static uint64_t write_bytes(struct partition *p, const struct hv_input_write_gpa
         return ACCESS_GPA_SUCCESS;
     if (overlay_at(p, at))
         return ACCESS_GPA_ILLEGAL_OVERLAY_ACCESS;
-    return guest_page(p, at, ACCESS_READ) ? ACCESS_GPA_WRITE_INTERCEPT : ACCESS_GPA_UNMAPPED;
+    return guest_denied(p, at, ACCESS_WRITE) ? ACCESS_GPA_WRITE_INTERCEPT : ACCESS_GPA_UNMAPPED;
 }
 
 uint16_t hypercall_write_gpa(struct hypercall *h)

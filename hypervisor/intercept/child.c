@@ -2,7 +2,8 @@
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/intercept/decode.h"
 #include "hypervisor/intercept/intercept.h"
-#include "hypervisor/mm/gpamap.h"
+#include "hypervisor/partition/overlay.h"
+#include "hypervisor/partition/partition.h"
 #include "hypervisor/vp/notify.h"
 #include "hypervisor/vp/walk.h"
 
@@ -30,23 +31,37 @@ void child_io(struct vp *vp, const struct exit *exit)
     notify_intercept(vp, HVMSG_X64_IO_PORT_INTERCEPT, &m, sizeof(m));
 }
 
-void child_fault(struct vp *vp, const struct exit *exit)
+static void send_memory(struct vp *vp, gpa_t at, enum access wanted, bool known, bool fetch)
 {
     struct hv_x64_memory_intercept_message m = {
         .cache_type = CACHE_TYPE_WRITE_BACK,
         .tpr_priority = (uint8_t)(vapic_tpr_get(vp) >> 4),
-        .guest_physical_address = exit->fault.gpa.v,
+        .guest_physical_address = at.v,
     };
-    uint8_t access = exit->fault.exec    ? HV_INTERCEPT_ACCESS_EXECUTE
-                     : exit->fault.write ? HV_INTERCEPT_ACCESS_WRITE
-                                         : HV_INTERCEPT_ACCESS_READ;
-    hpa_t there;
-    bool mapped = !gpa_map_lookup(vp->partition->map, exit->fault.gpa, ACCESS_READ, &there);
+    uint8_t access = wanted == ACCESS_EXEC    ? HV_INTERCEPT_ACCESS_EXECUTE
+                     : wanted == ACCESS_WRITE ? HV_INTERCEPT_ACCESS_WRITE
+                                              : HV_INTERCEPT_ACCESS_READ;
 
     notify_header(vp, &m.header, 0, access);
-    if (!exit->fault.exec && !exit->fault.table_walk)
+    if (fetch)
         m.instruction_byte_count = (uint8_t)walk_fetch(vp, m.instruction_bytes, INSN_MAX);
-    notify_intercept(vp, mapped ? HVMSG_GPA_INTERCEPT : HVMSG_UNMAPPED_GPA, &m, sizeof(m));
+    notify_intercept(vp, known ? HVMSG_GPA_INTERCEPT : HVMSG_UNMAPPED_GPA, &m, sizeof(m));
+}
+
+void child_fault(struct vp *vp, const struct exit *exit, enum access wanted, bool known)
+{
+    send_memory(vp, exit->fault.gpa, wanted, known, !exit->fault.exec && !exit->fault.table_walk);
+}
+
+bool child_denied(struct vp *vp, gpa_t at, enum access wanted)
+{
+    struct partition *p = vp->partition;
+
+    if (!p->is_child || overlay_at(p, at) || !guest_denied(p, at, wanted))
+        return false;
+    /* No bytes: it is no instruction that the parent could carry out. */
+    send_memory(vp, at, wanted, true, false);
+    return true;
 }
 
 void child_unrecoverable(struct vp *vp, const struct exit *exit)

@@ -60,11 +60,15 @@ static void emulate(struct vp *vp, gpa_t at, const struct mmio_ops *ops, void *c
     uint8_t bytes[INSN_MAX];
     size_t n = walk_fetch(vp, bytes, sizeof(bytes));
     struct insn insn;
+    int rc;
 
     vp_count(vp, VPC_MMIO);
     if (!n)
         return; /* the page tables changed under us: execute it again */
-    if (decode_insn(bytes, n, mode_of(vp), &insn) ||
+    rc = decode_insn(bytes, n, mode_of(vp), &insn);
+    if (rc == -ENODATA)
+        return; /* so did they for the next page; the processor will find out by itself */
+    if (rc ||
         emulate_mmio(&vp->regs, &insn, ops, ctx, at.v & (PAGE_SIZE - 1))) {
         log_once(LOG_WARN, "instruction %02x %02x %02x %02x on device page %lx not emulated",
                  bytes[0], bytes[1], bytes[2], bytes[3], at.v);
@@ -111,6 +115,24 @@ static bool child_doorbell(struct vp *vp, gpa_t at)
     return true;
 }
 
+static void fault_of_child(struct vp *vp, const struct exit *exit, enum access wanted)
+{
+    gpa_t at = exit->fault.gpa;
+    hpa_t there;
+    int rc;
+
+    if (overlay_at(vp->partition, at)) {
+        vp_inject_exception(vp, VECTOR_GP, 0); /* not the parent's to write */
+        return;
+    }
+    rc = gpa_map_lookup(vp->partition->map, at, wanted, &there);
+    if (!rc)
+        return; /* the parent has mapped it meanwhile: execute it again */
+    if (wanted == ACCESS_WRITE && !exit->fault.table_walk && child_doorbell(vp, at))
+        return;
+    child_fault(vp, exit, wanted, rc == -EACCES);
+}
+
 void intercept_fault(struct vp *vp, const struct exit *exit)
 {
     gpa_t at = exit->fault.gpa;
@@ -135,15 +157,7 @@ void intercept_fault(struct vp *vp, const struct exit *exit)
         }
     }
     if (vp->partition->is_child) {
-        hpa_t there;
-
-        /* The parent may have mapped it meanwhile: then it is executed again. An overlay is not
-           the parent's to write. */
-        if (overlay_at(vp->partition, at))
-            vp_inject_exception(vp, VECTOR_GP, 0);
-        else if (gpa_map_lookup(vp->partition->map, at, wanted, &there) &&
-                 !(wanted == ACCESS_WRITE && !exit->fault.table_walk && child_doorbell(vp, at)))
-            child_fault(vp, exit);
+        fault_of_child(vp, exit, wanted);
         return;
     }
     if (vp->partition->is_root && !parent_map_device(at, wanted))

@@ -58,6 +58,17 @@ int gpa_map_set(struct gpa_map *map, gpa_t at, hpa_t to, uint64_t len, unsigned 
     return err;
 }
 
+int gpa_map_close(struct gpa_map *map, gpa_t at, uint64_t len)
+{
+    int err;
+
+    spin_lock(&map->lock);
+    err = pagetable_close(&map->pt, at.v, len, map->max_leaf);
+    generation_advance(map);
+    spin_unlock(&map->lock);
+    return err;
+}
+
 int gpa_map_clear(struct gpa_map *map, gpa_t at, uint64_t len)
 {
     int err;
@@ -77,7 +88,9 @@ int gpa_map_lookup(struct gpa_map *map, gpa_t at, unsigned access, hpa_t *out)
     spin_lock(&map->lock);
     err = pagetable_query(&map->pt, at.v, &leaf);
     spin_unlock(&map->lock);
-    if (err < 0 || access & ~access_of(leaf.flags))
+    if (err == -EACCES || (!err && access & ~access_of(leaf.flags)))
+        return -EACCES;
+    if (err < 0)
         return -EFAULT;
     *out = leaf.pa;
     return 0;
@@ -101,6 +114,16 @@ void gpa_map_reclaim(struct gpa_map *map, uint64_t flushed)
     spin_unlock(&map->lock);
 }
 
+bool gpa_map_retired(struct gpa_map *map)
+{
+    bool retired;
+
+    spin_lock(&map->lock);
+    retired = map->pt.retired_count;
+    spin_unlock(&map->lock);
+    return retired;
+}
+
 bool gpa_map_is_large(struct gpa_map *map, gpa_t at)
 {
     struct pagetable_leaf leaf;
@@ -109,7 +132,7 @@ bool gpa_map_is_large(struct gpa_map *map, gpa_t at)
     spin_lock(&map->lock);
     err = pagetable_query(&map->pt, at.v, &leaf);
     spin_unlock(&map->lock);
-    return !err && leaf.size != PAGE_SIZE_4K;
+    return (!err || err == -EACCES) && leaf.size != PAGE_SIZE_4K;
 }
 
 static uint64_t state_flags(unsigned state)

@@ -15,7 +15,7 @@
  *
  * Changing a translation takes three steps, the middle one the caller's:
  *
- *     gpa_map_set() or gpa_map_clear()
+ *     gpa_map_set(), gpa_map_close() or gpa_map_clear()
  *     gen = gpa_map_generation(map); flush every LP that runs the partition
  *     gpa_map_reclaim(map, gen)
  *
@@ -42,12 +42,19 @@ void gpa_map_destroy(struct gpa_map *map);
  */
 int gpa_map_set(struct gpa_map *map, gpa_t at, hpa_t to, uint64_t len, unsigned access);
 
-/** Unmap [at, at + len); holes are fine. Returns 0, -EINVAL or -ENOMEM; then nothing changed. */
+/**
+ * Make [at, at + len) known but not accessible in any way, whatever was there; entries are as
+ * large as those of gpa_map_set(). Returns 0, -EINVAL or -ENOMEM; on an error nothing changed.
+ */
+int gpa_map_close(struct gpa_map *map, gpa_t at, uint64_t len);
+
+/** Forget [at, at + len); holes are fine. Returns 0, -EINVAL or -ENOMEM; then nothing changed. */
 int gpa_map_clear(struct gpa_map *map, gpa_t at, uint64_t len);
 
 /**
  * Host address of the byte at `at`, if the partition has all of `access` (enum access bits)
- * there. Returns 0 or -EFAULT, then *out is untouched. `map` is not const: it is locked.
+ * there. Returns 0; -EACCES if it has less there, perhaps nothing, but the address is known; or
+ * -EFAULT. On errors *out is untouched. `map` is not const: it is locked.
  */
 int gpa_map_lookup(struct gpa_map *map, gpa_t at, unsigned access, hpa_t *out);
 
@@ -63,7 +70,10 @@ uint64_t gpa_map_generation(const struct gpa_map *map);
  */
 void gpa_map_reclaim(struct gpa_map *map, uint64_t flushed);
 
-/** Is this page part of a leaf larger than itself? */
+/** Do tables wait for gpa_map_reclaim()? */
+bool gpa_map_retired(struct gpa_map *map);
+
+/** Is this page mapped or closed together with others, as one large entry? */
 bool gpa_map_is_large(struct gpa_map *map, gpa_t at);
 
 /** What has happened to a page: bits of gpa_map_track(). */
@@ -71,7 +81,8 @@ enum gpa_state { GPA_ACCESSED = 1, GPA_DIRTY = 2 };
 
 /**
  * Which of the two have happened to the page since they were cleared, in *state; then clear some
- * and set some. A large leaf has them in common. 0 or -EFAULT. After clearing, every LP that runs
+ * and set some. A large entry has them in common. A closed page begins with both, as nobody looks
+ * what happened to it before. 0 or -EFAULT. After clearing, every LP that runs
  * the partition must flush. They are set from the start, until somebody clears them.
  */
 int gpa_map_track(struct gpa_map *map, gpa_t at, unsigned clear, unsigned set, unsigned *state);

@@ -66,6 +66,13 @@ int guest_write(struct partition *p, gpa_t addr, const void *buf, size_t len)
     return 0;
 }
 
+bool guest_denied(struct partition *p, gpa_t addr, unsigned access)
+{
+    hpa_t at;
+
+    return gpa_map_lookup(p->map, addr, access, &at) == -EACCES;
+}
+
 void *guest_page(struct partition *p, gpa_t addr, enum access access)
 {
     hpa_t at;

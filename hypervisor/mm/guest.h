@@ -38,4 +38,10 @@ int guest_write(struct partition *p, gpa_t addr, const void *buf, size_t len);
  */
 void *guest_page(struct partition *p, gpa_t addr, enum access access);
 
+/**
+ * Is the page known to the partition, but not with all of `access` (enum access bits)? Then it is
+ * for whoever mapped it to say what happens. It may have changed since an access failed.
+ */
+bool guest_denied(struct partition *p, gpa_t addr, unsigned access);
+
 #endif

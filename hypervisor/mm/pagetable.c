@@ -25,7 +25,7 @@
 #define LINK_BITS    7U
 #define LINK_MASK    0x7FULL
 
-enum change_op { CHANGE_MAP, CHANGE_UNMAP, CHANGE_PROTECT, CHANGE_PRUNE };
+enum change_op { CHANGE_MAP, CHANGE_CLOSE, CHANGE_UNMAP, CHANGE_PROTECT, CHANGE_PRUNE };
 
 struct change {
     struct pagetable *pt;
@@ -72,6 +72,11 @@ static bool is_leaf(uint64_t entry, unsigned level)
     return (entry & PTE_P) && !is_table(entry, level);
 }
 
+static bool is_nothing(uint64_t entry)
+{
+    return !(entry & (PTE_P | PTE_CLOSED));
+}
+
 static uint64_t *table_at(hpa_t page)
 {
     return hpa_to_virt(page);
@@ -85,7 +90,7 @@ static uint64_t *table_of(uint64_t entry)
 static bool table_empty(const uint64_t *table)
 {
     for (unsigned i = 0; i < ENTRIES; i++)
-        if (entry_read(&table[i]) & PTE_P)
+        if (!is_nothing(entry_read(&table[i])))
             return false;
     return true;
 }
@@ -134,7 +139,7 @@ static void table_retire(struct pagetable *pt, hpa_t page, unsigned level)
     retired_push(pt, page);
 }
 
-/* Put a leaf or nothing into an entry. */
+/* Put a leaf, a closed entry or nothing into an entry. */
 static void entry_replace(struct pagetable *pt, uint64_t *e, unsigned level, uint64_t v)
 {
     uint64_t old = entry_read(e);
@@ -148,7 +153,7 @@ static void entry_replace(struct pagetable *pt, uint64_t *e, unsigned level, uin
         pt->leaves[level]--;
 }
 
-/* Turn an empty entry or a leaf into a table that translates the same. */
+/* Turn an entry that is no table into a table that means the same. */
 static int entry_make_table(struct pagetable *pt, uint64_t *e, unsigned level)
 {
     uint64_t old = entry_read(e);
@@ -165,6 +170,9 @@ static int entry_make_table(struct pagetable *pt, uint64_t *e, unsigned level)
             table[i] = first + i * slot_bytes(level - 1);
         pt->leaves[level]--;
         pt->leaves[level - 1] += ENTRIES;
+    } else if (old & PTE_CLOSED) {
+        for (unsigned i = 0; i < ENTRIES; i++)
+            table[i] = old;
     }
     entry_write(e, page.v | PTE_P | PTE_W | PTE_A | (pt->kind == PAGETABLE_NESTED ? PTE_U : 0));
     pt->tables++;
@@ -191,7 +199,7 @@ static int change_prepare(const struct change *c, uint64_t *table, unsigned leve
         next = slot_end(va, end, level);
         if (change_ends(c, va, next, level))
             continue;
-        if (!(entry_read(e) & PTE_P) && c->op != CHANGE_MAP)
+        if (is_nothing(entry_read(e)) && c->op != CHANGE_MAP && c->op != CHANGE_CLOSE)
             continue;
         if (!is_table(entry_read(e), level)) {
             err = entry_make_table(c->pt, e, level);
@@ -214,8 +222,11 @@ static void change_entry(const struct change *c, uint64_t *e, unsigned level, ui
     case CHANGE_MAP:
         entry_replace(c->pt, e, level, (va + c->delta) | leaf_bits(c->pt, c->flags, level));
         break;
+    case CHANGE_CLOSE:
+        entry_replace(c->pt, e, level, PTE_CLOSED | PTE_A | PTE_D);
+        break;
     case CHANGE_UNMAP:
-        if (old & PTE_P)
+        if (!is_nothing(old))
             entry_replace(c->pt, e, level, 0);
         break;
     case CHANGE_PROTECT:
@@ -334,6 +345,18 @@ int pagetable_map(struct pagetable *pt, uint64_t va, hpa_t pa, uint64_t len, uin
     return change_run(&c, va, len);
 }
 
+int pagetable_close(struct pagetable *pt, uint64_t va, uint64_t len, enum page_size max_leaf)
+{
+    struct change c = {pt, CHANGE_CLOSE, (unsigned)max_leaf, 0, 0};
+    int err = range_check(pt, va, len, &va);
+
+    if (err < 0)
+        return err;
+    if ((unsigned)max_leaf >= PAGE_SIZES)
+        return -EINVAL;
+    return change_run(&c, va, len);
+}
+
 int pagetable_unmap(struct pagetable *pt, uint64_t va, uint64_t len)
 {
     struct change c = {pt, CHANGE_UNMAP, TOP_LEVEL, 0, 0};
@@ -373,13 +396,12 @@ static int walk(const struct pagetable *pt, uint64_t *va, uint64_t **at, unsigne
 int pagetable_mark(struct pagetable *pt, uint64_t va, uint64_t clear, uint64_t set, uint64_t *was)
 {
     unsigned level;
-    uint64_t *at, entry;
+    uint64_t *at;
     int err = walk(pt, &va, &at, &level);
 
     if (err < 0)
         return err;
-    entry = entry_read(at);
-    if (!(entry & PTE_P))
+    if (is_nothing(entry_read(at)))
         return -ENOENT;
     /* Processors set the bits at any time: change no others, and lose none. */
     *was = __atomic_fetch_and(at, ~(clear & (PTE_A | PTE_D)), __ATOMIC_ACQ_REL);
@@ -397,11 +419,11 @@ int pagetable_query(const struct pagetable *pt, uint64_t va, struct pagetable_le
     if (err < 0)
         return err;
     entry = entry_read(at);
+    out->size = (enum page_size)level;
     if (!(entry & PTE_P))
-        return -ENOENT;
+        return entry & PTE_CLOSED ? -EACCES : -ENOENT;
     out->pa = hpa((entry & PTE_ADDR) + (va & (slot_bytes(level) - 1)) + offset);
     out->flags = entry & PTE_LEAF_FLAGS;
-    out->size = (enum page_size)level;
     return 0;
 }
 

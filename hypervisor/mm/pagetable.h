@@ -19,6 +19,9 @@
 #define PTE_NX   BIT64(63)
 #define PTE_ADDR 0x000FFFFFFFFFF000ULL
 
+/** An entry of a closed page: just this, PTE_A and PTE_D. Not present, so a processor ignores it. */
+#define PTE_CLOSED BIT64(9)
+
 /** What a caller may ask for in a leaf, PTE_P implied. Others are -EINVAL. */
 #define PTE_LEAF_FLAGS (PTE_P | PTE_W | PTE_U | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_G | PTE_NX)
 
@@ -44,7 +47,10 @@ struct pagetable_alloc {
 };
 
 /**
- * A tree of 4-level page tables. The caller serialises all calls on one tree;
+ * A tree of 4-level page tables. A page is mapped, or closed, or neither. A closed one is as
+ * inaccessible as one that was never mentioned, but pagetable_query() tells them apart; closed
+ * entries are as large as leaves, and counted nowhere. Whatever was there before, they begin as
+ * accessed and dirty, and stay so until pagetable_mark(). The caller serialises all calls on one tree;
  * processors may walk it at any time (every entry changes by one atomic store).
  *
  * A table that is no longer part of the tree may still be in the walkers' caches:
@@ -65,7 +71,7 @@ struct pagetable {
 struct pagetable_leaf {
     hpa_t pa;            /* of the queried address, offset included */
     uint64_t flags;      /* PTE_LEAF_FLAGS bits */
-    enum page_size size; /* of the leaf */
+    enum page_size size; /* of the leaf, or of the closed entry: then the rest is not set */
 };
 
 /** Create an empty tree. `source` is copied; NULL means frame_alloc(). Returns 0 or -ENOMEM. */
@@ -85,20 +91,26 @@ int pagetable_map(struct pagetable *pt, uint64_t va, hpa_t pa, uint64_t len, uin
                   enum page_size max_leaf);
 
 /**
- * Remove what is mapped in [va, va + len); holes are fine. Same errors as pagetable_map();
- * -ENOMEM only when a large leaf must be split at an end of the range.
+ * Close [va, va + len) with the largest entries up to max_leaf, replacing what was there. Errors
+ * as for pagetable_map().
+ */
+int pagetable_close(struct pagetable *pt, uint64_t va, uint64_t len, enum page_size max_leaf);
+
+/**
+ * Remove what is mapped or closed in [va, va + len); holes are fine. Same errors as
+ * pagetable_map(); -ENOMEM only when a large entry must be split at an end of the range.
  */
 int pagetable_unmap(struct pagetable *pt, uint64_t va, uint64_t len);
 
 /** Replace the flags of all leaves in [va, va + len); holes stay holes. Errors as for unmap. */
 int pagetable_protect(struct pagetable *pt, uint64_t va, uint64_t len, uint64_t leaf_flags);
 
-/** Translate. Returns 0, -ENOENT if nothing is mapped there, -EINVAL for an impossible address. */
+/** Translate. Returns 0, -EACCES: closed, -ENOENT: not even that, -EINVAL: impossible address. */
 int pagetable_query(const struct pagetable *pt, uint64_t va, struct pagetable_leaf *out);
 
 /**
- * Clear and set accessed and dirty bits (PTE_A, PTE_D) of the leaf that maps va, whatever its size;
- * *was are all its bits before. Errors as for pagetable_query(). Cleared bits are set again by
+ * Clear and set accessed and dirty bits (PTE_A, PTE_D) of the leaf or closed entry of va, whatever its
+ * size; *was are all its bits before. Returns 0, -ENOENT or -EINVAL. Cleared bits are set again by
  * processors only after they have flushed.
  */
 int pagetable_mark(struct pagetable *pt, uint64_t va, uint64_t clear, uint64_t set, uint64_t *was);

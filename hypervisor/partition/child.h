@@ -59,6 +59,9 @@ int child_map(struct partition *p, struct partition *from, gpa_t at, const uint6
               uint32_t count, uint32_t flags, uint32_t *done);
 int child_unmap(struct partition *p, gpa_t at, uint32_t count, bool large, uint32_t *done);
 
+/** Like child_unmap(), but the addresses stay known: an access is the parent's to answer. */
+int child_close(struct partition *p, gpa_t at, uint32_t count, bool large, uint32_t *done);
+
 /** Begin or end to track accesses (HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING). */
 void child_track(struct partition *p, bool on);
 

@@ -209,12 +209,13 @@ static int map_unit(struct partition *p, struct partition *from, gpa_t at, hpa_t
     return rc;
 }
 
-static bool any_page(const hpa_t *pages, uint32_t count)
+/* May a processor still know what was there: one of these pages, or a table that fell out of use? */
+static bool in_use(struct partition *p, const hpa_t *pages, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         if (pages[i].v)
             return true;
-    return false;
+    return gpa_map_retired(p->map);
 }
 
 static bool unit_valid(gpa_t at, uint64_t unit, uint32_t count)
@@ -244,7 +245,7 @@ int child_map(struct partition *p, struct partition *from, gpa_t at, const uint6
         if (!rc)
             n++;
     }
-    if (n && any_page(old, (uint32_t)(n * (unit / PAGE_SIZE)))) {
+    if (n && in_use(p, old, (uint32_t)(n * (unit / PAGE_SIZE)))) {
         settle(p);
         lent_back(p, old, (uint32_t)(n * (unit / PAGE_SIZE)));
     }
@@ -252,8 +253,9 @@ int child_map(struct partition *p, struct partition *from, gpa_t at, const uint6
     return rc;
 }
 
-/* At most LARGE_PAGES pages. */
-static int unmap_pages(struct partition *p, gpa_t at, uint32_t pages)
+/* At most LARGE_PAGES pages; `change` is gpa_map_clear() or gpa_map_close(). */
+static int take_back(struct partition *p, gpa_t at, uint32_t pages,
+                     int (*change)(struct gpa_map *map, gpa_t at, uint64_t len))
 {
     uint64_t len = (uint64_t)pages * PAGE_SIZE;
     hpa_t old[LARGE_PAGES];
@@ -262,18 +264,20 @@ static int unmap_pages(struct partition *p, gpa_t at, uint32_t pages)
     spin_lock(&p->lock);
     for (uint32_t i = 0; i < pages; i++)
         old[i] = mapped_page(p, gpa(at.v + i * PAGE_SIZE));
-    rc = gpa_map_clear(p->map, at, len);
+    rc = change(p->map, at, len);
     if (!rc)
         forget_overlay(p, at, len);
     spin_unlock(&p->lock);
-    if (rc || any_page(old, pages))
+    if (rc || in_use(p, old, pages))
         settle(p);
     if (!rc)
         lent_back(p, old, pages);
     return rc;
 }
 
-int child_unmap(struct partition *p, gpa_t at, uint32_t count, bool large, uint32_t *done)
+static int take_back_units(struct partition *p, gpa_t at, uint32_t count, bool large,
+                           int (*change)(struct gpa_map *map, gpa_t at, uint64_t len),
+                           uint32_t *done)
 {
     uint64_t unit = large ? LARGE_SIZE : PAGE_SIZE;
     uint32_t n = large ? 1 : (uint32_t)min_u64(count, LARGE_PAGES);
@@ -282,10 +286,20 @@ int child_unmap(struct partition *p, gpa_t at, uint32_t count, bool large, uint3
     *done = 0;
     if (!unit_valid(at, unit, count))
         return -EINVAL;
-    rc = unmap_pages(p, at, (uint32_t)(n * (unit / PAGE_SIZE)));
+    rc = take_back(p, at, (uint32_t)(n * (unit / PAGE_SIZE)), change);
     if (!rc)
         *done = n;
     return rc;
+}
+
+int child_unmap(struct partition *p, gpa_t at, uint32_t count, bool large, uint32_t *done)
+{
+    return take_back_units(p, at, count, large, gpa_map_clear, done);
+}
+
+int child_close(struct partition *p, gpa_t at, uint32_t count, bool large, uint32_t *done)
+{
+    return take_back_units(p, at, count, large, gpa_map_close, done);
 }
 
 static void track_leaf(void *ctx, uint64_t at, hpa_t to, uint64_t len)

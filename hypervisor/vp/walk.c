@@ -119,7 +119,7 @@ static enum walk_result bits_set(struct partition *p, const struct geometry *g,
             continue;
         at = guest_page(p, gpa(used[i].at), ACCESS_WRITE);
         if (!at)
-            return WALK_NOT_WRITABLE;
+            return guest_denied(p, gpa(used[i].at), ACCESS_READ) ? WALK_DENIED : WALK_NOT_WRITABLE;
         if (g->entry_size == 4) {
             uint32_t seen32 = (uint32_t)seen;
 
@@ -172,7 +172,7 @@ static enum walk_result walk_paged(struct partition *p, const struct walk_mode *
 
         *u = (struct used){.at = table + index * g->entry_size};
         if (guest_read(p, gpa(u->at), &u->entry, g->entry_size))
-            return WALK_UNMAPPED;
+            return guest_denied(p, gpa(u->at), ACCESS_READ) ? WALK_DENIED : WALK_UNMAPPED;
         if (!(u->entry & ENTRY_PRESENT))
             return WALK_NOT_PRESENT;
         leaf = level == 1 || (leaf_possible(m, g, level) && (u->entry & ENTRY_LARGE));

@@ -30,6 +30,7 @@ enum walk_result {
     WALK_RESERVED,     /* reserved bits are set in an entry */
     WALK_UNMAPPED,     /* a table is not in the partition's memory */
     WALK_NOT_WRITABLE, /* bits cannot be set in a table */
+    WALK_DENIED,       /* a table is known there, but must not be read */
 };
 
 /**

@@ -15,12 +15,13 @@
 #define GUEST_PAGES  16U
 #define VECTOR       0x61
 #define SOON_US      2000000
+#define ANY_ACCESS   0xff
 #define ALL_RWX                                                                                    \
     (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_KERNEL_EXECUTABLE |                    \
      HV_MAP_GPA_USER_EXECUTABLE)
 
 extern const uint8_t child_basic[], child_basic_end[], child_spin[], child_spin_end[],
-    child_cpuid[], child_cpuid_end[];
+    child_cpuid[], child_cpuid_end[], child_demand[], child_demand_end[];
 
 /* Pages of the pool that are ours now: a stack of frame numbers. */
 static uint64_t pool[POOL_PAGES + 1];
@@ -177,6 +178,12 @@ static uint16_t unmap(struct child *c, uint64_t gpa, unsigned count)
     memcpy(hv_input_page(), &in, sizeof(in));
     return (uint16_t)HC_STATUS(
         hv_call(HVCALL_UNMAP_GPA_PAGES | HC_REPS(count), PA(hv_input_page()), 0));
+}
+
+/* Take pages away without a word to the hypervisor of what is there: the list is nonsense. */
+static uint16_t close_gpa(struct child *c, uint64_t gpa, unsigned count, uint32_t flags)
+{
+    return map(c, gpa, 0x7777777777777777, count, HV_MAP_GPA_NO_ACCESS | flags);
 }
 
 static void *state_page(struct child *c, uint32_t vp, uint16_t type)
@@ -589,6 +596,144 @@ static void unmap_while_running(void)
     stop_listening();
 }
 
+/* The VP stands before an access that was refused; the bytes of its instruction do not matter. */
+static void expect_refused(struct child *c, uint64_t gpa, uint8_t access)
+{
+    struct hv_message *m = next_intercept(c);
+    struct hv_x64_memory_intercept_message *mem;
+
+    REQUIRE(m, "no access of 0x%lx", gpa);
+    mem = (void *)m->payload;
+    EXPECT(m->header.message_type == HVMSG_GPA_INTERCEPT && mem->guest_physical_address == gpa &&
+               (mem->header.intercept_access_type == access || access == ANY_ACCESS),
+           "message 0x%x: access %u of 0x%lx, not %u of 0x%lx, rip 0x%lx", m->header.message_type,
+           mem->header.intercept_access_type, mem->guest_physical_address, access, gpa,
+           mem->header.rip);
+    EXPECT(get_register(c, 0, HV_X64_REGISTER_RIP) == mem->header.rip, "rip moves on");
+}
+
+/* Then it gets the page, and does the same again. */
+static void allow(struct child *c, uint64_t gpa, uint32_t flags)
+{
+    gpa &= ~0xfffULL;
+    EXPECT(map(c, gpa, c->memory + gpa, 1, flags) == HV_STATUS_SUCCESS, "map 0x%lx", gpa);
+    run(c, 0);
+}
+
+static void refuse_then_allow(struct child *c, uint64_t gpa, uint8_t access)
+{
+    expect_refused(c, gpa, access);
+    allow(c, gpa, ALL_RWX);
+}
+
+/* A closed page, a page without write access, a page that must not be executed. */
+static void accesses_are_refused(struct child *c)
+{
+    const uint32_t no_write = ALL_RWX & ~HV_MAP_GPA_WRITABLE;
+
+    refuse_then_allow(c, CODE_GPA, HV_INTERCEPT_ACCESS_EXECUTE);
+    refuse_then_allow(c, 0x8010, HV_INTERCEPT_ACCESS_READ);
+    refuse_then_allow(c, 0x9004, HV_INTERCEPT_ACCESS_WRITE);
+    expect_refused(c, 0xa008, HV_INTERCEPT_ACCESS_WRITE);
+    allow(c, 0xa008, no_write);
+    refuse_then_allow(c, 0xa008, HV_INTERCEPT_ACCESS_WRITE);
+    expect_refused(c, 0xb000, HV_INTERCEPT_ACCESS_EXECUTE);
+    allow(c, 0xb000, HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE);
+    refuse_then_allow(c, 0xb000, HV_INTERCEPT_ACCESS_EXECUTE);
+}
+
+/* What is told of closed pages to the parent, which asks while the VP stands. */
+static void closed_pages_answer(struct child *c)
+{
+    const struct hv_register_assoc paged[] = {reg(HV_X64_REGISTER_CR3, 0xf000),
+                                              reg(HV_X64_REGISTER_CR0, 0x80000011)};
+    const struct hv_input_translate_virtual_address where = {
+        .partition_id = c->id, .control_flags = HV_TRANSLATE_GVA_VALIDATE_READ, .gva_page = 8};
+    const struct hv_input_read_gpa from = {
+        .partition_id = c->id, .byte_count = 1, .base_gpa = 0xf000};
+    const struct hv_input_write_gpa to = {
+        .partition_id = c->id, .byte_count = 1, .base_gpa = 0xf000};
+    struct hv_output_translate_virtual_address found = {0};
+    struct hv_output_read_gpa read = {0};
+    struct hv_register_assoc cr0 = reg(HV_X64_REGISTER_CR0, 0);
+    uint64_t written = 0;
+
+    cr0.value.reg64 = get_register(c, 0, HV_X64_REGISTER_CR0);
+    set_registers(c, 0, paged, ARRAY_SIZE(paged));
+    EXPECT(!call(HVCALL_TRANSLATE_VIRTUAL_ADDRESS, &where, sizeof(where), &found, sizeof(found)) &&
+               found.result_code == HV_TRANSLATE_GVA_INTERCEPT,
+           "translation: %u", found.result_code);
+    set_registers(c, 0, &cr0, 1);
+    EXPECT(!call(HVCALL_READ_GPA, &from, sizeof(from), &read, sizeof(read)) &&
+               read.access_result == 2,
+           "read: %lu", (unsigned long)read.access_result);
+    EXPECT(!call(HVCALL_WRITE_GPA, &to, sizeof(to), &written, sizeof(written)) && written == 3,
+           "write: %lu", written);
+}
+
+/* All memory is closed as one unit; it comes back by pages, as the child needs them. */
+static void demand(void)
+{
+    struct hv_x64_io_port_intercept_message *io;
+    volatile uint8_t *memory;
+    struct child c;
+    uint64_t used;
+
+    listen();
+    REQUIRE(child_with_program(&c, 0, child_demand, child_demand_end), "no child");
+    memory = (volatile uint8_t *)(uintptr_t)c.memory;
+    memory[0x8010] = 0x5a;
+    memory[0xb000] = 0xff; /* JMP BX */
+    memory[0xb001] = 0xe3;
+    used = balance(c.id).pages_in_use;
+    EXPECT(close_gpa(&c, 0, 1, HV_MAP_GPA_LARGE_PAGE) == HV_STATUS_SUCCESS, "close");
+    EXPECT(balance(c.id).pages_in_use == used - 1, "the table of small pages is kept");
+    EXPECT(close_gpa(&c, 0x200000, 3, HV_MAP_GPA_LARGE_PAGE) == HV_STATUS_SUCCESS, "close more");
+    EXPECT(close_gpa(&c, 0x3000, 2, 0) == HV_STATUS_SUCCESS, "close in pages what is closed");
+    run(&c, 0);
+    accesses_are_refused(&c);
+    expect_refused(&c, 0x2000, ANY_ACCESS); /* INC reads and writes */
+    closed_pages_answer(&c);
+    allow(&c, 0x2000, ALL_RWX);
+    refuse_then_allow(&c, 0xc000, HV_INTERCEPT_ACCESS_WRITE);
+    refuse_then_allow(&c, 0xd000, HV_INTERCEPT_ACCESS_READ);
+    io = io_intercept(&c, 0x86);
+    EXPECT(io && (io->rax & 0xffff) == HV_STATUS_SUCCESS, "hypercall: 0x%lx", io ? io->rax : 0);
+    EXPECT(memory[0x9004] == 0x5a && memory[0xa008] == 0x5a, "written: %x, %x", memory[0x9004],
+           memory[0xa008]);
+    EXPECT(memory[0x2000] == 1, "done %u times", memory[0x2000]);
+    child_destroy(&c);
+    stop_listening();
+}
+
+/* Pages are taken from a running child and given back, often: it loses nothing. */
+static void demand_while_running(void)
+{
+    volatile uint32_t *count;
+    struct child c;
+    uint32_t seen;
+
+    listen();
+    REQUIRE(child_with_program(&c, 0, child_spin, child_spin_end), "no child");
+    count = (volatile uint32_t *)(uintptr_t)(c.memory + 0x2000);
+    run(&c, 0);
+    EXPECT(WAIT_FOR(*count > 1000, SOON_US), "the child does not run");
+    for (unsigned i = 0; i < 20 && !case_failed(); i++) {
+        struct hv_message *m;
+
+        EXPECT(close_gpa(&c, 0x2000, 1, 0) == HV_STATUS_SUCCESS, "close");
+        seen = *count;
+        m = next_intercept(&c);
+        EXPECT(m && m->header.message_type == HVMSG_GPA_INTERCEPT, "message 0x%x",
+               m ? m->header.message_type : 0);
+        EXPECT(*count == seen, "it was written after the call had returned");
+        allow(&c, 0x2000, ALL_RWX);
+        EXPECT(WAIT_FOR(*count > seen, SOON_US), "the child does not go on");
+    }
+    child_destroy(&c);
+    stop_listening();
+}
+
 /* HvCallDispatchVp until the child has an intercept; how often it came back without one. */
 static unsigned dispatch(struct child *c, uint32_t flags)
 {
@@ -690,6 +835,15 @@ static void dirty_pages(void)
                    states[i]);
         EXPECT(WAIT_FOR(*count > seen + 100, SOON_US), "the child does not go on");
     }
+    /* Closed before anybody has asked: dirty, once. */
+    EXPECT(close_gpa(&c, 0x2000, 1, 0) == HV_STATUS_SUCCESS, "close");
+    for (unsigned round = 0; round < 2; round++) {
+        memcpy(hv_input_page(), &in, sizeof(in));
+        r = hv_call(HVCALL_GET_GPA_PAGES_ACCESS_STATES | HC_REPS(GUEST_PAGES), PA(hv_input_page()),
+                    PA(states));
+        EXPECT(HC_STATUS(r) == HV_STATUS_SUCCESS, "states: 0x%lx", r);
+        EXPECT(!(states[2] & HV_GPA_ACCESS_STATE_DIRTY) == (round == 1), "closed: 0x%x", states[2]);
+    }
     child_destroy(&c);
 }
 
@@ -722,6 +876,8 @@ static const struct test_case cases[] = {
     {"intercepts", intercepts, NEED_HV},
     {"spinning_children", spinning_children, NEED_HV},
     {"unmap_while_running", unmap_while_running, NEED_HV},
+    {"demand", demand, NEED_HV},
+    {"demand_while_running", demand_while_running, NEED_HV},
     {"child_sees_itself_as_a_guest", child_sees_itself_as_a_guest, NEED_HV},
     {"handoff", handoff, NEED_HV},
     {"handoff_to_a_dying_child", handoff_to_a_dying_child, NEED_HV | NEED_SMP2},

@@ -51,4 +51,40 @@ child_cpuid:
     jmp child_cpuid
 child_cpuid_end:
 
+    /*
+     * Touches pages that its parent has closed, each in one way: read, write, execution, then what
+     * the hypervisor does for it: a page for an MSR, the input of a hypercall.
+     */
+    .globl child_demand, child_demand_end
+child_demand:
+    mov (0x8010), %al
+    mov %al, (0x9004)
+    movb %al, (0xa008)
+    mov $(1f - child_demand + 0x1000), %bx
+    mov $0xb000, %cx
+    jmp *%cx                        /* the parent has put JMP BX there */
+1:
+    incl (0x2000)
+    mov $0x40000000, %ecx           /* guest OS id */
+    mov $1, %eax
+    xor %edx, %edx
+    wrmsr
+    mov $0x40000001, %ecx           /* hypercall page */
+    mov $0xc001, %eax
+    wrmsr
+    mov %cr0, %eax
+    or $1, %al
+    mov %eax, %cr0
+    xor %ebx, %ebx
+    mov $0xd000, %ecx               /* input */
+    xor %esi, %esi
+    xor %edi, %edi
+    mov $8, %eax                    /* HvCallNotifyLongSpinWait */
+    xor %edx, %edx
+    vmmcall
+    out %ax, $0x86                  /* its status */
+2:
+    jmp 2b
+child_demand_end:
+
     .code64

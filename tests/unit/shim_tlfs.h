@@ -16,6 +16,7 @@
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/debug/log.h"
 #include "hypervisor/debug/trace.h"
+#include "hypervisor/intercept/intercept.h"
 #include "hypervisor/mm/guest.h"
 #include "hypervisor/partition/partition.h"
 #include "hypervisor/partition/privileges.h"
@@ -57,9 +58,15 @@ static struct {
         const struct vp *vp;
         uint32_t sint, flag;
         struct hv_message message;
-    } sent;        /* by synic_post_message() or synic_signal_event() */
-    int send_rc;   /* what they answer */
-    char log[256]; /* the last line */
+    } sent;               /* by synic_post_message() or synic_signal_event() */
+    int send_rc;          /* what they answer */
+    char log[256];        /* the last line */
+    uint64_t closed_page; /* known but not accessible; 0 is none */
+    struct {
+        gpa_t at;
+        enum access access;
+        unsigned times;
+    } denied; /* what a parent was told */
     bool reset_armed;
     jmp_buf reset;
 } shim;
@@ -93,7 +100,8 @@ static inline bool shim_access(gpa_t addr, size_t len, bool write)
     if (addr.v >= sizeof(shim.ram) || len > sizeof(shim.ram) - addr.v)
         return false;
     for (uint64_t page = addr.v / PAGE_SIZE; page * PAGE_SIZE < addr.v + len; page++)
-        if (page == SHIM_PAGE_HOLE || (write && page == SHIM_PAGE_RO))
+        if (page == SHIM_PAGE_HOLE || (shim.closed_page && page == shim.closed_page) ||
+            (write && page == SHIM_PAGE_RO))
             return false;
     return true;
 }
@@ -117,6 +125,24 @@ int guest_write(struct partition *p, gpa_t addr, const void *buf, size_t len)
 void *guest_page(struct partition *p, gpa_t addr, enum access access)
 {
     return shim_access(addr, 1, access & ACCESS_WRITE) ? shim.ram + addr.v : NULL;
+}
+
+bool guest_denied(struct partition *p, gpa_t addr, unsigned access)
+{
+    uint64_t page = addr.v / PAGE_SIZE;
+
+    return (shim.closed_page && page == shim.closed_page) ||
+           (page == SHIM_PAGE_RO && access & ACCESS_WRITE);
+}
+
+bool child_denied(struct vp *vp, gpa_t at, enum access wanted)
+{
+    if (!vp->partition->is_child || !guest_denied(vp->partition, at, wanted))
+        return false;
+    shim.denied.at = at;
+    shim.denied.access = wanted;
+    shim.denied.times++;
+    return true;
 }
 
 /* Time: 2 GHz, reference time starts at 77. */

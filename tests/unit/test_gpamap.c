@@ -15,6 +15,7 @@
 static struct {
     uint64_t to;
     unsigned access; /* 0 is unmapped */
+    bool closed;     /* known all the same */
 } model[PAGES];
 
 static struct gpa_map map;
@@ -26,7 +27,7 @@ static void check_page(uint64_t i)
         int err = gpa_map_lookup(&map, gpa(i * PAGE_SIZE + 77), access, &out);
 
         if (access & ~model[i].access) {
-            assert_int_equal(err, -EFAULT);
+            assert_int_equal(err, model[i].access || model[i].closed ? -EACCES : -EFAULT);
             assert_int_equal(out.v, ~0ULL);
         } else {
             assert_int_equal(err, 0);
@@ -51,7 +52,8 @@ static void random_change(void)
 {
     uint64_t first = shim_random() % PAGES;
     uint64_t pages = 1 + shim_random() % (PAGES - first);
-    unsigned access = shim_random() % 3 ? ACCESS_READ | (unsigned)(shim_random() & 6) : 0;
+    unsigned access = shim_random() % 2 ? ACCESS_READ | (unsigned)(shim_random() & 6) : 0;
+    bool closed = !access && shim_random() % 2;
     uint64_t to = (shim_random() % 4096) * MIB2 + (shim_random() % 2 ? first * PAGE_SIZE : 0);
     uint64_t gen = gpa_map_generation(&map);
     int err;
@@ -59,6 +61,8 @@ static void random_change(void)
     for (;;) {
         if (access)
             err = gpa_map_set(&map, gpa(first * PAGE_SIZE), hpa(to), pages * PAGE_SIZE, access);
+        else if (closed)
+            err = gpa_map_close(&map, gpa(first * PAGE_SIZE), pages * PAGE_SIZE);
         else
             err = gpa_map_clear(&map, gpa(first * PAGE_SIZE), pages * PAGE_SIZE);
         assert_true(gpa_map_generation(&map) > gen);
@@ -71,6 +75,7 @@ static void random_change(void)
     for (uint64_t i = 0; i < pages; i++) {
         model[first + i].to = to + i * PAGE_SIZE;
         model[first + i].access = access;
+        model[first + i].closed = closed;
     }
 }
 
@@ -114,6 +119,70 @@ static void test_reclaim_waits_for_the_last_change(void **state)
     shim_frames_done();
 }
 
+/* A large unit is closed with what is there already, and gives the small pages' table back. */
+static void test_closing_needs_no_memory(void **state)
+{
+    hpa_t out;
+
+    shim_frames_init();
+    assert_int_equal(gpa_map_init(&map, PAGE_SIZE_2M, NULL), 0);
+    for (uint64_t i = 0; i < 512; i++)
+        assert_int_equal(gpa_map_set(&map, gpa(MIB2 + i * PAGE_SIZE), hpa(i << 20), PAGE_SIZE, 7),
+                         0);
+    assert_int_equal(map.pt.tables, 4);
+    shim_fail_after = 0;
+    assert_int_equal(gpa_map_close(&map, gpa(MIB2), MIB2), 0);
+    assert_int_equal(map.pt.tables, 3);
+    assert_true(gpa_map_retired(&map));
+    gpa_map_reclaim(&map, gpa_map_generation(&map));
+    assert_false(gpa_map_retired(&map));
+    assert_int_equal(gpa_map_bytes(&map), 0);
+    /* One page of it needs a table again; the other 511 stay closed. */
+    assert_int_equal(gpa_map_set(&map, gpa(MIB2), hpa(0), PAGE_SIZE, 7), -ENOMEM);
+    assert_int_equal(gpa_map_lookup(&map, gpa(MIB2), ACCESS_READ, &out), -EACCES);
+    shim_fail_after = 1;
+    assert_int_equal(gpa_map_set(&map, gpa(MIB2), hpa(MIB2), PAGE_SIZE, 7), 0);
+    assert_int_equal(gpa_map_lookup(&map, gpa(MIB2), ACCESS_READ, &out), 0);
+    assert_int_equal(gpa_map_lookup(&map, gpa(2 * MIB2 - 1), ACCESS_READ, &out), -EACCES);
+    assert_int_equal(gpa_map_lookup(&map, gpa(2 * MIB2), ACCESS_READ, &out), -EFAULT);
+    /* Large over small, and everything forgotten: the tables go, too. */
+    assert_int_equal(gpa_map_set(&map, gpa(MIB2), hpa(MIB2), MIB2, 7), 0);
+    gpa_map_reclaim(&map, gpa_map_generation(&map));
+    assert_int_equal(map.pt.tables, 3);
+    assert_int_equal(gpa_map_close(&map, gpa(MIB2), MIB2), 0);
+    assert_int_equal(gpa_map_clear(&map, gpa(MIB2), MIB2), 0);
+    assert_int_equal(gpa_map_lookup(&map, gpa(MIB2), ACCESS_READ, &out), -EFAULT);
+    assert_int_equal(map.pt.tables, 1);
+    gpa_map_destroy(&map);
+    assert_int_equal(shim_frames_used(), 0);
+    shim_frames_done();
+}
+
+/* What was written before a page is closed is not forgotten, as far as anybody can tell. */
+static void test_closed_pages_are_dirty_once(void **state)
+{
+    unsigned dirty;
+
+    shim_frames_init();
+    assert_int_equal(gpa_map_init(&map, PAGE_SIZE_2M, NULL), 0);
+    assert_int_equal(gpa_map_close(&map, gpa(MIB2), MIB2), 0);
+    assert_true(gpa_map_is_large(&map, gpa(MIB2 + PAGE_SIZE)));
+    assert_int_equal(gpa_map_track(&map, gpa(MIB2), GPA_DIRTY, 0, &dirty), 0);
+    assert_int_equal(dirty, GPA_ACCESSED | GPA_DIRTY);
+    assert_int_equal(gpa_map_set(&map, gpa(MIB2), hpa(0), PAGE_SIZE, 7), 0);
+    assert_false(gpa_map_is_large(&map, gpa(MIB2 + PAGE_SIZE)));
+    assert_int_equal(gpa_map_track(&map, gpa(MIB2 + PAGE_SIZE), 0, 0, &dirty), 0);
+    assert_int_equal(dirty, GPA_ACCESSED);
+    assert_int_equal(gpa_map_close(&map, gpa(MIB2), PAGE_SIZE), 0);
+    assert_int_equal(gpa_map_track(&map, gpa(MIB2), 0, 0, &dirty), 0);
+    assert_int_equal(dirty, GPA_ACCESSED | GPA_DIRTY);
+    assert_int_equal(gpa_map_clear(&map, gpa(MIB2), PAGE_SIZE), 0);
+    assert_int_equal(gpa_map_track(&map, gpa(MIB2), 0, 0, &dirty), -EFAULT);
+    gpa_map_destroy(&map);
+    assert_int_equal(shim_frames_used(), 0);
+    shim_frames_done();
+}
+
 static void test_bad_arguments(void **state)
 {
     hpa_t out;
@@ -139,6 +208,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_arguments),
         cmocka_unit_test(test_reclaim_waits_for_the_last_change),
+        cmocka_unit_test(test_closing_needs_no_memory),
+        cmocka_unit_test(test_closed_pages_are_dirty_once),
         cmocka_unit_test(test_random),
     };
 

@@ -451,6 +451,15 @@ static void partition_id_and_spin_wait(void **state)
     assert_int_equal(shim.yields, 2);
 }
 
+/* Who has no parent to ask gets a status. */
+static void closed_page_of_the_root(void **state)
+{
+    guest_start(PRIVILEGES_STOCK_ROOT, true);
+    shim.closed_page = OUT_GPA / PAGE_SIZE;
+    assert_int_equal(status_of(HVCALL_GET_PARTITION_ID, 0, OUT_GPA), HV_STATUS_INVALID_ALIGNMENT);
+    assert_int_equal(shim.denied.times, 0);
+}
+
 static uint16_t post(uint32_t connection, uint32_t reserved, uint32_t type, uint32_t size)
 {
     struct hv_input_post_message in = {connection, reserved, type, size, {0}};
@@ -636,6 +645,7 @@ int main(void)
         cmocka_unit_test(ipi_checks_and_sends),
         cmocka_unit_test(ipi_ex_checks_and_sends),
         cmocka_unit_test(partition_id_and_spin_wait),
+        cmocka_unit_test(closed_page_of_the_root),
         cmocka_unit_test(post_message_checks),
         cmocka_unit_test(signal_event_checks),
         cmocka_unit_test(unknown_connections_go_to_the_parent),

@@ -18,14 +18,17 @@
 #define OUT_GPA 0x2000U
 #define CODE    0x42U
 
-static uint32_t fail_at; /* element that the handler refuses */
-static unsigned handled; /* calls of the handler */
+static uint32_t fail_at;  /* element that the handler refuses */
+static uint32_t close_at; /* element before which the output page is closed */
+static unsigned handled;  /* calls of the handler */
 
 static uint16_t double_one(struct hypercall *h)
 {
     uint64_t v;
 
     handled++;
+    if (h->rep == close_at)
+        shim.closed_page = OUT_GPA / PAGE_SIZE;
     if (h->rep == fail_at)
         return HV_STATUS_INSUFFICIENT_MEMORY;
     memcpy(&v, h->in + hypercall_rep_offset(h, h->rep), sizeof(v));
@@ -58,7 +61,7 @@ static struct vp_regs *start(uint32_t count, uint32_t var_words, uint32_t elemen
     shim_start(PRIVILEGES_STOCK_CHILD, false);
     shim.partition.hypercall_msr = HV_X64_MSR_HYPERCALL_ENABLE;
     shim.tsc_step = element_ticks;
-    fail_at = UINT32_MAX;
+    fail_at = close_at = UINT32_MAX;
     handled = 0;
     for (uint64_t i = 0; i < count; i++)
         memcpy(shim.ram + IN_GPA + 16 + var_words * 8 + i * 8, &i, sizeof(i));
@@ -140,6 +143,52 @@ static void slices_of_32_bit_code(void **state)
     check_output(2);
 }
 
+/* Input or output on a page that the caller's parent has to open first: nothing has been done. */
+static void closed_pages_are_asked_for(void **state)
+{
+    static const struct {
+        uint64_t page;
+        enum access access;
+    } cases[] = {{IN_GPA / PAGE_SIZE, ACCESS_READ}, {OUT_GPA / PAGE_SIZE, ACCESS_WRITE}};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct vp_regs *r = start(10, 0, 1);
+        struct vp_regs before = *r;
+
+        shim.partition.is_child = true;
+        shim.closed_page = cases[i].page;
+        assert_int_equal(hypercall_dispatch(&shim.vps[0]), HYPERCALL_STAY);
+        assert_memory_equal(r, &before, sizeof(before));
+        assert_int_equal(shim.denied.at.v, cases[i].page * PAGE_SIZE);
+        assert_int_equal(shim.denied.access, cases[i].access);
+        assert_int_equal(shim.denied.times, 1);
+        assert_int_equal(handled, 0);
+        shim.closed_page = 0;
+        assert_int_equal(hypercall_dispatch(&shim.vps[0]), HYPERCALL_DONE);
+        assert_int_equal(r->gpr[RAX], hv_hypercall_result(HV_STATUS_SUCCESS, 10));
+        check_output(10);
+    }
+}
+
+/* The output page is taken away in the middle of the call, which is then made anew. */
+static void output_closed_meanwhile(void **state)
+{
+    struct vp_regs *r = start(10, 0, 1);
+    struct vp_regs before = *r;
+
+    shim.partition.is_child = true;
+    close_at = 4;
+    assert_int_equal(hypercall_dispatch(&shim.vps[0]), HYPERCALL_STAY);
+    assert_memory_equal(r, &before, sizeof(before));
+    assert_int_equal(shim.denied.at.v, OUT_GPA);
+    assert_int_equal(shim.denied.access, ACCESS_WRITE);
+    close_at = UINT32_MAX;
+    shim.closed_page = 0;
+    assert_int_equal(hypercall_dispatch(&shim.vps[0]), HYPERCALL_DONE);
+    assert_int_equal(r->gpr[RAX], hv_hypercall_result(HV_STATUS_SUCCESS, 10));
+    check_output(10);
+}
+
 static void error_reports_what_was_done(void **state)
 {
     struct vp_regs *r = start(10, 0, 1);
@@ -181,6 +230,8 @@ int main(void)
         cmocka_unit_test(slow_list_in_slices),
         cmocka_unit_test(each_slice_does_one_element_at_least),
         cmocka_unit_test(slices_of_32_bit_code),
+        cmocka_unit_test(closed_pages_are_asked_for),
+        cmocka_unit_test(output_closed_meanwhile),
         cmocka_unit_test(error_reports_what_was_done),
         cmocka_unit_test(output_list_stays_in_its_page),
         cmocka_unit_test(unwritable_output_stops_the_call),

@@ -24,7 +24,7 @@ static uint8_t image[SHIM_KERNEL_BYTES];
 static int reset(void **state)
 {
     shim_kernel(image);
-    return memory_create(&m, 64 * MIB, &why);
+    return memory_create(&m, 64 * MIB, false, &why);
 }
 
 static int cleanup(void **state)
@@ -91,9 +91,21 @@ static void test_too_much_memory(void **state)
 {
     struct memory big;
 
-    assert_int_equal(memory_create(&big, 1ULL << 50, &why), -ENOMEM);
+    assert_int_equal(memory_create(&big, 1ULL << 50, false, &why), -ENOMEM);
     assert_memory_equal(why.text, "memory: 1073741824 MiB are wanted, the host has ", 48);
     assert_int_equal(big.count, 0);
+}
+
+/* Locking itself is what the sanitizer replaces by nothing. */
+static void test_pinned_memory(void **state)
+{
+    struct memory pinned;
+
+    assert_int_equal(memory_create(&pinned, 1ULL << 50, true, &why), -ENOMEM);
+    assert_memory_equal(why.text, "memory: 1073741824 MiB are wanted, the host has ", 48);
+    assert_int_equal(memory_create(&pinned, 4 * MIB, true, &why), 0);
+    assert_int_equal(memory_low_size(&pinned), 4 * MIB);
+    memory_destroy(&pinned);
 }
 
 static void test_acpi(void **state)
@@ -265,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_memory, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_too_much_memory, reset, cleanup),
+        cmocka_unit_test_setup_teardown(test_pinned_memory, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_acpi, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_dsdt_bytes, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_madt, reset, cleanup),

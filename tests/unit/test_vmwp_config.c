@@ -35,6 +35,7 @@ static void test_least(void **state)
     assert_int_equal(parse(LEAST), 0);
     assert_string_equal(c.name, "machine");
     assert_true(c.memory == 64ULL << 20);
+    assert_false(c.memory_pinned);
     assert_int_equal(c.processors, 1);
     assert_int_equal(c.on_crash, CONFIG_CRASH_POWEROFF);
     assert_int_equal(c.weight + c.reserve + c.cap, 0);
@@ -49,13 +50,15 @@ static void test_least(void **state)
 static void test_everything(void **state)
 {
     assert_int_equal(parse("# all\n\n  [machine]\nname=vm-1\n\tmemory =  4G \nprocessors = 64\n"
-                           "on_crash = reset\n[cpu]\nweight = 10000\nreserve = 25%\ncap = 50%\n"
+                           "memory_pinned = yes\non_crash = reset\n[cpu]\nweight = 10000\nreserve "
+                           "= 25%\ncap = 50%\n"
                            "[boot]\nkernel = /boot/vm linuz\ninitrd = /boot/i\n"
                            "cmdline = root=/dev/sda quiet # not a comment\n"
                            "[serial]\nconsole = unix:/run/x.sock\n[process]\nuser = 1000:100"),
                      0);
     assert_string_equal(c.name, "vm-1");
     assert_true(c.memory == 4ULL << 30);
+    assert_true(c.memory_pinned);
     assert_int_equal(c.processors, 64);
     assert_int_equal(c.on_crash, CONFIG_CRASH_RESET);
     assert_int_equal(c.weight, 10000);
@@ -101,6 +104,7 @@ static void test_values(void **state)
         (void)snprintf(expected, sizeof(expected), "%s%s'", memory, bad[i]);
         fails(text, expected);
     }
+    fails("[machine]\nmemory_pinned = true\n", "line 2: memory_pinned is yes or no, not 'true'");
     fails("[machine]\nprocessors = 0\n", "line 2: processors is a number from 1 to 64, not '0'");
     fails("[machine]\nprocessors = 65\n", "line 2: processors is a number from 1 to 64, not '65'");
     fails("[machine]\nname = a/b\n", "line 2: name is made of printable characters without spaces "

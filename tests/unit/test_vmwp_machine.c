@@ -187,6 +187,25 @@ static void test_page_fault_is_raised(void **state)
     assert_true(hv_fake.raised_cr2 == 0x7000);
 }
 
+/* Page tables that are out of memory: the VP finds them by itself, and comes again. */
+static void test_translation_is_tried_again(void **state)
+{
+    step((struct hv_exit){.kind = HV_EXIT_MEMORY, .memory = {.gpa = 0xFEC00000}});
+    power_off();
+    hv_fake.fault = -EAGAIN;
+    hv_fake.cpu.rip = 0x7000;
+    assert_int_equal(machine_run(m, &why), MACHINE_OFF);
+    assert_int_equal(hv_fake.raised, 0);
+    assert_true(hv_fake.stored.rip == 0x7000);
+}
+
+static void test_host_without_memory(void **state)
+{
+    step((struct hv_exit){.kind = HV_EXIT_MEMORY, .memory = {.gpa = 0x5000}});
+    assert_int_equal(machine_run(m, &why), MACHINE_FAILED);
+    assert_string_equal(why.text, "VP 0: the host has no memory for 0x5000");
+}
+
 static void test_fails(void **state)
 {
     step((struct hv_exit){.kind = HV_EXIT_OTHER, .type = 0x80010001});
@@ -245,6 +264,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_triple_fault, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_interrupts, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_page_fault_is_raised, reset, cleanup),
+        cmocka_unit_test_setup_teardown(test_translation_is_tried_again, reset, cleanup),
+        cmocka_unit_test_setup_teardown(test_host_without_memory, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_fails, reset, cleanup),
         cmocka_unit_test(test_messages),
     };

@@ -225,6 +225,12 @@ static void guest_memory(void **state)
     assert_int_equal(result, 1);
     assert_int_equal(write_gpa(SHIM_PAGE_RO * PAGE_SIZE, 1, &result), HV_STATUS_SUCCESS);
     assert_int_equal(result, 3);
+    shim.closed_page = PAGE_A;
+    assert_int_equal(read_gpa(PAGE_A * PAGE_SIZE, 1, &out), HV_STATUS_SUCCESS);
+    assert_int_equal(out.access_result, 2);
+    assert_int_equal(write_gpa(PAGE_A * PAGE_SIZE, 1, &result), HV_STATUS_SUCCESS);
+    assert_int_equal(result, 3);
+    shim.closed_page = 0;
     assert_int_equal(read_gpa(PAGE_A * PAGE_SIZE + 4093, 4, &out), HV_STATUS_INVALID_PARAMETER);
     assert_int_equal(read_gpa(PAGE_A * PAGE_SIZE, 0, &out), HV_STATUS_INVALID_PARAMETER);
     assert_int_equal(write_gpa(PAGE_A * PAGE_SIZE, 17, &result), HV_STATUS_INVALID_PARAMETER);

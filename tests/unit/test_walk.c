@@ -21,11 +21,18 @@ static _Alignas(8) uint8_t ram[RAM_SIZE];
 static struct walk_mode mode;
 static struct segment code_segment;
 static bool long_mode;
-static bool read_only; /* memory cannot be written */
+static bool read_only;             /* memory cannot be written */
+static uint64_t closed = RAM_SIZE; /* page that cannot even be read, but is known */
+
+bool guest_denied(struct partition *p, gpa_t addr, unsigned access)
+{
+    return addr.v < RAM_SIZE &&
+           ((addr.v & PAGE_MASK) == closed || (access & ACCESS_WRITE && read_only));
+}
 
 int guest_read(struct partition *p, gpa_t addr, void *buf, size_t len)
 {
-    if (addr.v >= RAM_SIZE || len > RAM_SIZE - addr.v)
+    if ((addr.v & PAGE_MASK) == closed || addr.v >= RAM_SIZE || len > RAM_SIZE - addr.v)
         return -EFAULT;
     memcpy(buf, ram + addr.v, len);
     return 0;
@@ -109,6 +116,27 @@ static void four_levels(void **state)
     maps(0xffffffff40123456, 0x40123456);
     faults(0xffffffff80004000);
     faults(0x1000);
+}
+
+/* A table that the guest's parent has to open first, at each level; the page itself may be so. */
+static void closed_tables(void **state)
+{
+    gpa_t out = gpa(0x77);
+
+    mode.cr4 = CR4_PAE;
+    mode.efer = EFER_LMA;
+    put64(0x1000, 0x2000 | P);
+    put64(0x2000, 0x3000 | P);
+    put64(0x3000, 0x4000 | P);
+    put64(0x4000, 0x5000 | P);
+    for (closed = 0x1000; closed < 0x5000; closed += PAGE_SIZE) {
+        assert_int_equal(walk_checked(NULL, &mode, gva(0x123), 0, &out), WALK_DENIED);
+        assert_int_equal(out.v, 0x77);
+    }
+    maps(0x123, 0x5123);
+    closed = RAM_SIZE;
+    put64(0x4000, 0);
+    faults(0x123);
 }
 
 static void five_levels(void **state)
@@ -337,6 +365,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(four_levels, setup),
+        cmocka_unit_test_setup(closed_tables, setup),
         cmocka_unit_test_setup(five_levels, setup),
         cmocka_unit_test_setup(physical_address_extension, setup),
         cmocka_unit_test_setup(thirty_two_bits, setup),

@@ -52,11 +52,16 @@ if [ -n "$refused" ]; then
     exit 0
 fi
 
+if [ -e /sys/block/zram0 ]; then
+    echo 128M > /sys/block/zram0/disksize
+    mkswap /dev/zram0 && swapon /dev/zram0
+fi
 check "load" insmod /tests/bulkhead-vid.ko
 dmesg | grep bulkhead-vid
 # shellcheck disable=SC2086 # a list of words
 /tests/mshv_test $cases
 cat /sys/kernel/debug/bulkhead-vid/memory
+[ ! -e /sys/block/zram0 ] || swapoff /dev/zram0
 check "unload" rmmod bulkhead_vid
 check "nothing is left" gone
 check "load again" insmod /tests/bulkhead-vid.ko

@@ -26,7 +26,8 @@
 #define MMIO_INSTRUCTION_SIZE 3 /* mov [0], al */
 
 /* Runs at PROGRAM_AT with all segments at 0. */
-extern const unsigned char program[], program_handler[], program_spin[], program_end[];
+extern const unsigned char program[], program_handler[], program_spin[], program_load[],
+    program_store[], program_watch[], program_patrol[], program_end[];
 asm(".pushsection .rodata\n"
     ".code16\n"
     "program:\n"
@@ -69,6 +70,35 @@ asm(".pushsection .rodata\n"
     "    iret\n"
     "program_spin:\n"
     "    jmp program_spin\n"
+    "program_load:\n"
+    "    movl (%ebx), %eax\n"
+    "    outl %eax, $0x84\n"
+    "program_store:\n"
+    "    movl %eax, (%ebx)\n"
+    "    outl %eax, $0x84\n"
+    "program_watch:\n"
+    "    cmpl (%ebx), %eax\n"
+    "    je program_watch\n"
+    "    jmp program_load\n"
+    /* From EBX to ESI, in steps of EDI: a word is its address xor EAX, and then xor EAX plus 1. */
+    "program_patrol:\n"
+    "    movl %ebx, %ecx\n"
+    "1:  movl %eax, %edx\n"
+    "    xorl %ecx, %edx\n"
+    "    cmpl %edx, (%ecx)\n"
+    "    jne 2f\n"
+    "    leal 1(%eax), %edx\n"
+    "    xorl %ecx, %edx\n"
+    "    movl %edx, (%ecx)\n"
+    "    addl %edi, %ecx\n"
+    "    cmpl %esi, %ecx\n"
+    "    jb 1b\n"
+    "    incl %eax\n"
+    "    outl %eax, $0x86\n"
+    "    jmp program_patrol\n"
+    "2:  movl %ecx, %eax\n"
+    "    outl %eax, $0x85\n"
+    "    jmp 2b\n"
     "program_end:\n"
     ".code64\n"
     ".popsection\n");
@@ -195,7 +225,7 @@ static const char *call(int fd, unsigned int code, unsigned int reps, void *in, 
 
 struct set_registers {
     struct hv_input_vp_registers header;
-    struct hv_register_assoc list[8];
+    struct hv_register_assoc list[12];
 };
 
 static const char *set_registers(struct machine *m, struct set_registers *in, unsigned int count)
@@ -204,6 +234,7 @@ static const char *set_registers(struct machine *m, struct set_registers *in, un
                 sizeof(in->header) + count * sizeof(in->list[0]));
 }
 
+/* With data segments that reach everything, although the VP is in real mode. */
 static const char *start_at(struct machine *m, unsigned long rip)
 {
     static const unsigned int segments[] = {HV_X64_REGISTER_CS, HV_X64_REGISTER_DS,
@@ -213,7 +244,8 @@ static const char *start_at(struct machine *m, unsigned long rip)
     for (unsigned int i = 0; i < 4; i++) {
         in.list[i].name = segments[i];
         in.list[i].value.segment =
-            (struct hv_x64_segment_register){.limit = 0xFFFF, .attributes = i == 0 ? 0x9B : 0x93};
+            i == 0 ? (struct hv_x64_segment_register){.limit = 0xFFFF, .attributes = 0x9B}
+                   : (struct hv_x64_segment_register){.limit = ~0U, .attributes = 0x8093};
     }
     in.list[4].name = HV_X64_REGISTER_RIP;
     in.list[4].value.reg64 = rip;
@@ -373,6 +405,122 @@ const char *machine_go_to(struct machine *m, unsigned int port)
             return problem;
     }
     return "too many intercepts";
+}
+
+const char *machine_next(struct machine *m, struct machine_exit *exit)
+{
+    struct hv_x64_memory_intercept_message memory;
+    struct hv_x64_io_port_intercept_message io;
+    struct hv_message message;
+    const char *problem = run(m, &message);
+
+    if (problem)
+        return problem;
+    *exit = (struct machine_exit){.type = message.header.message_type};
+    switch (exit->type) {
+    case HVMSG_X64_IO_PORT_INTERCEPT:
+        memcpy(&io, message.payload, sizeof(io));
+        exit->port = io.port_number;
+        exit->value = (unsigned int)io.rax;
+        return move_on(m, &io.header, io.header.length_cr8 & 0xF, NULL);
+    case HVMSG_UNMAPPED_GPA:
+    case HVMSG_GPA_INTERCEPT:
+        memcpy(&memory, message.payload, sizeof(memory));
+        exit->memory = true;
+        exit->address = memory.guest_physical_address;
+        exit->access = memory.header.intercept_access_type;
+        return NULL;
+    default:
+        return explain("message %#x", exit->type);
+    }
+}
+
+static const char *start_with(struct machine *m, const unsigned char *where, __u64 rax, __u64 rbx)
+{
+    struct set_registers in = {.header = {0}};
+    const char *problem = start_at(m, PROGRAM_AT + (unsigned long)(where - program));
+
+    in.list[0].name = HV_X64_REGISTER_RAX;
+    in.list[0].value.reg64 = rax;
+    in.list[1].name = HV_X64_REGISTER_RBX;
+    in.list[1].value.reg64 = rbx;
+    return problem ? problem : set_registers(m, &in, 2);
+}
+
+const char *machine_start_load(struct machine *m, unsigned int address)
+{
+    return start_with(m, program_load, 0, address);
+}
+
+const char *machine_start_store(struct machine *m, unsigned int address, unsigned int value)
+{
+    return start_with(m, program_store, value, address);
+}
+
+const char *machine_start_watch(struct machine *m, unsigned int address, unsigned int value)
+{
+    return start_with(m, program_watch, value, address);
+}
+
+const char *machine_start_patrol(struct machine *m, unsigned int start, unsigned int end,
+                                 unsigned int step)
+{
+    struct set_registers in = {.header = {0}};
+    const char *problem = start_with(m, program_patrol, 0, start);
+
+    in.list[0].name = HV_X64_REGISTER_RSI;
+    in.list[0].value.reg64 = end;
+    in.list[1].name = HV_X64_REGISTER_RDI;
+    in.list[1].value.reg64 = step;
+    return problem ? problem : set_registers(m, &in, 2);
+}
+
+const char *machine_result(struct machine *m, unsigned int *value)
+{
+    struct machine_exit exit;
+    const char *problem = machine_next(m, &exit);
+
+    if (problem)
+        return problem;
+    if (exit.memory)
+        return explain("access %u of %#llx came to user space", exit.access,
+                       (unsigned long long)exit.address);
+    *value = exit.value;
+    return NULL;
+}
+
+const char *machine_load(struct machine *m, unsigned int address, unsigned int *value)
+{
+    const char *problem = machine_start_load(m, address);
+
+    return problem ? problem : machine_result(m, value);
+}
+
+const char *machine_store(struct machine *m, unsigned int address, unsigned int value)
+{
+    const char *problem = machine_start_store(m, address, value);
+    unsigned int same;
+
+    return problem ? problem : machine_result(m, &same);
+}
+
+const char *machine_give(struct machine *m, unsigned int address, void *memory, size_t size,
+                         unsigned int flags)
+{
+    struct mshv_user_mem_region region = {.size = size,
+                                          .guest_pfn = address >> 12,
+                                          .userspace_addr = (__u64)memory,
+                                          .flags = (__u8)flags};
+
+    return ioctl(m->partition, MSHV_SET_GUEST_MEMORY, &region) ? failed("memory") : NULL;
+}
+
+const char *machine_track(struct machine *m)
+{
+    struct hv_input_set_partition_property in = {
+        .property_code = HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING, .property_value = 1};
+
+    return call(m->partition, HVCALL_SET_PARTITION_PROPERTY, 0, &in, sizeof(in));
 }
 
 const char *machine_spin(struct machine *m)

@@ -31,6 +31,12 @@ struct machine {
         -1, -1, -1, NULL, {0}, ""                                                                  \
     }
 
+/** A case of the test: NULL, or what went wrong; "skip: " and why it was not run. */
+struct machine_case {
+    const char *name;
+    const char *(*run)(void);
+};
+
 /** errno of the last step of machine_build() that failed. */
 extern int machine_errno;
 
@@ -57,6 +63,40 @@ const char *machine_expect_write(struct machine *m, __u64 address);
 
 /** Runs, completing what comes, until after the OUT to a port. */
 const char *machine_go_to(struct machine *m, unsigned int port);
+
+/** What a run came to: an OUT to a port, which is completed, or an access to memory. */
+struct machine_exit {
+    unsigned int type; /* of the message */
+    unsigned int port;
+    unsigned int value; /* EAX */
+    bool memory;
+    __u64 address;
+    unsigned int access; /* HV_INTERCEPT_ACCESS_* */
+};
+const char *machine_next(struct machine *m, struct machine_exit *exit);
+
+/**
+ * Makes the next run one of 32 bits of memory, which ends with what it has read in EAX: a load; a
+ * store; loads until there is something else than a value. Or one that goes through memory without
+ * an end, with an OUT to 0x86 after each pass, and to 0x85 where it finds what it did not leave.
+ */
+const char *machine_start_load(struct machine *m, unsigned int address);
+const char *machine_start_store(struct machine *m, unsigned int address, unsigned int value);
+const char *machine_start_watch(struct machine *m, unsigned int address, unsigned int value);
+const char *machine_start_patrol(struct machine *m, unsigned int start, unsigned int end,
+                                 unsigned int step);
+
+/** The end of such a run, or it from start to end: user space must not hear of its accesses. */
+const char *machine_result(struct machine *m, unsigned int *value);
+const char *machine_load(struct machine *m, unsigned int address, unsigned int *value);
+const char *machine_store(struct machine *m, unsigned int address, unsigned int value);
+
+/** Gives the child memory; FLAGS: bits of MSHV_SET_MEM_BIT_*. */
+const char *machine_give(struct machine *m, unsigned int address, void *memory, size_t size,
+                         unsigned int flags);
+
+/** Has the hypervisor track which pages are written. */
+const char *machine_track(struct machine *m);
 
 /** Makes the next run one that has no intercepts. */
 const char *machine_spin(struct machine *m);

@@ -25,6 +25,7 @@
 #include <poll.h>
 #include <unistd.h>
 #include "abi/mshv.h"
+#include "tests/vid/demand.h"
 #include "tests/vid/machine.h"
 
 #define CASE_TIMEOUT_S 60
@@ -279,6 +280,7 @@ static const char *test_large_pages(void)
     char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     char *start = (char *)(((unsigned long)memory + 0x1FFFFF) & ~0x1FFFFFUL);
     struct mshv_user_mem_region region = {.size = 4 << 20, .guest_pfn = 0x400};
+    unsigned int value;
     long large;
 
     if (problem || memory == MAP_FAILED)
@@ -289,10 +291,15 @@ static const char *test_large_pages(void)
     region.flags = 1 << MSHV_SET_MEM_BIT_WRITABLE;
     if (ioctl(m.partition, MSHV_SET_GUEST_MEMORY, &region))
         return explain("map: %s", strerror(errno));
+    problem = machine_load(&m, 4 << 20, &value);
+    if (problem)
+        return problem;
     large = read_number(m.debug_file, "large_pages");
     region.flags = 1 << MSHV_SET_MEM_BIT_UNMAP;
     if (ioctl(m.partition, MSHV_SET_GUEST_MEMORY, &region))
         return explain("unmap: %s", strerror(errno));
+    if (value != 0x01010101)
+        return explain("the guest read %#x", value);
     return large == 0 ? "skip: the kernel gave no large pages" : NULL;
 }
 
@@ -632,10 +639,7 @@ static const char *test_leaks(void)
                    own);
 }
 
-static const struct {
-    const char *name;
-    const char *(*run)(void);
-} tests[] = {
+static const struct machine_case tests[] = {
     {"create, version 2", test_versions},
     {"initialize twice", test_initialize_twice},
     {"memory", test_memory},
@@ -654,6 +658,10 @@ static const struct {
     {"killed owner", test_killed_owner},
     {"many partitions", test_many},
     {"failing deposits", test_failing_deposits},
+};
+
+/* After all others. */
+static const struct machine_case last_tests[] = {
     {"nothing is left", test_leaks},
 };
 
@@ -727,6 +735,13 @@ static bool is_wanted(const char *name, int count, char **words)
     return count < 2;
 }
 
+static void run_cases(const struct machine_case *list, size_t count, int argc, char **argv)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_wanted(list[i].name, argc, argv))
+            run_case(list[i].name, NULL, list[i].run);
+}
+
 int main(int argc, char **argv)
 {
     if (access("/dev/mshv", R_OK | W_OK)) {
@@ -736,8 +751,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
         if (is_wanted(refusals[i].name, argc, argv))
             run_case(refusals[i].name, &refusals[i], NULL);
-    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-        if (is_wanted(tests[i].name, argc, argv))
-            run_case(tests[i].name, NULL, tests[i].run);
+    run_cases(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+    run_cases(demand_cases, demand_case_count, argc, argv);
+    run_cases(last_tests, sizeof(last_tests) / sizeof(last_tests[0]), argc, argv);
     return failures ? 1 : 0;
 }
