@@ -7,6 +7,7 @@
 #include "hypervisor/hypercall/handlers.h"
 #include "hypervisor/hypercall/status.h"
 #include "hypervisor/partition/child.h"
+#include "hypervisor/partition/intercepts.h"
 #include "hypervisor/vp/vp.h"
 #include "lib/errno.h"
 #include "lib/string.h"
@@ -114,45 +115,17 @@ uint16_t hypercall_clear_virtual_interrupt(struct hypercall *h)
     return HV_STATUS_SUCCESS;
 }
 
-/* Where a partition keeps the access mask of a type of intercept; NULL: not known here. */
-static uint32_t *mask_of(struct partition *p, uint32_t type)
-{
-    switch (type) {
-    case HV_INTERCEPT_TYPE_HYPERCALL:
-        return &p->intercepts.hypercall;
-    case HV_INTERCEPT_TYPE_UNKNOWN_SYNIC_CONNECTION:
-        return &p->intercepts.unknown_connection;
-    case HV_INTERCEPT_TYPE_RETARGET_INTERRUPT_WITH_UNKNOWN_DEVICE_ID:
-        return &p->intercepts.retarget_unknown;
-    case HV_INTERCEPT_TYPE_X64_APIC_EOI:
-        return &p->intercepts.apic_eoi;
-    default:
-        return NULL;
-    }
-}
-
 uint16_t hypercall_install_intercept(struct hypercall *h)
 {
     struct hv_input_install_intercept in;
-    uint16_t status = HV_STATUS_SUCCESS;
     struct partition *p;
-    uint32_t *mask;
     int rc;
 
     memcpy(&in, h->in, sizeof(in));
-    if (in.access_type & ~(HV_INTERCEPT_ACCESS_MASK_READ | HV_INTERCEPT_ACCESS_MASK_WRITE |
-                           HV_INTERCEPT_ACCESS_MASK_EXECUTE))
-        return HV_STATUS_INVALID_PARAMETER;
     rc = child_get_active(h->vp->partition, in.partition_id, &p);
     if (rc)
         return hypercall_status(rc);
-    mask = mask_of(p, in.intercept_type);
-    if (mask)
-        __atomic_store_n(mask, in.access_type, __ATOMIC_RELAXED);
-    /* Every port of a child is intercepted, whether that is asked for or not. */
-    else if (in.intercept_type != HV_INTERCEPT_TYPE_X64_IO_PORT &&
-             in.intercept_type != HV_INTERCEPT_TYPE_X64_IO_PORT_RANGE)
-        status = HV_STATUS_INVALID_PARAMETER;
+    rc = intercepts_install(p, in.intercept_type, in.access_type, in.intercept_parameter);
     partition_put(p);
-    return status;
+    return hypercall_status(rc);
 }

@@ -6,12 +6,17 @@
 #include "hypervisor/debug/log.h"
 #include "hypervisor/hypercall/dispatch.h"
 #include "hypervisor/partition/cpuid.h"
+#include "hypervisor/partition/intercepts.h"
 
 void intercept_cpuid(struct vp *vp, const struct exit *exit)
 {
     uint32_t leaf = (uint32_t)vp->regs.gpr[RAX], subleaf = (uint32_t)vp->regs.gpr[RCX];
     uint32_t r[4];
 
+    if (intercepts_cpuid(vp->partition, leaf)) {
+        child_cpuid(vp, exit);
+        return;
+    }
     vp_cpuid(vp, leaf, subleaf, true, r);
     vp->regs.gpr[RAX] = r[0];
     vp->regs.gpr[RBX] = r[1];

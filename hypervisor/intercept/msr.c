@@ -6,6 +6,7 @@
 #include "hypervisor/debug/log.h"
 #include "hypervisor/debug/trace.h"
 #include "hypervisor/intercept/intercept.h"
+#include "hypervisor/partition/intercepts.h"
 #include "hypervisor/partition/synthetic_msr.h"
 #include "hypervisor/sched/clock.h"
 #include "lib/errno.h"
@@ -158,6 +159,53 @@ static int mtrr_cap_read(struct vp *vp, uint32_t msr, uint64_t *v)
     return 0;
 }
 
+/* Which register of the world switch an MSR is. */
+static enum vreg switched(uint32_t msr)
+{
+    static const enum vreg sysenter[] = {VREG_SYSENTER_CS, VREG_SYSENTER_ESP, VREG_SYSENTER_EIP};
+    static const enum vreg syscall[] = {VREG_STAR, VREG_LSTAR, VREG_CSTAR, VREG_SFMASK};
+
+    if (msr >= MSR_STAR && msr <= MSR_SFMASK)
+        return syscall[msr - MSR_STAR];
+    return msr == MSR_KERNEL_GS_BASE ? VREG_KERNEL_GS_BASE : sysenter[msr - MSR_SYSENTER_CS];
+}
+
+static int switched_read(struct vp *vp, uint32_t msr, uint64_t *v)
+{
+    *v = vendor_vp_get(vp, switched(msr));
+    return 0;
+}
+
+static int switched_write(struct vp *vp, uint32_t msr, uint64_t v)
+{
+    return vendor_vp_set(vp, switched(msr), v);
+}
+
+static int base_read(struct vp *vp, uint32_t msr, uint64_t *v)
+{
+    struct segment s;
+
+    vendor_vp_get_segment(vp, msr == MSR_FS_BASE ? SEG_FS : SEG_GS, &s);
+    *v = s.base;
+    return 0;
+}
+
+static int base_write(struct vp *vp, uint32_t msr, uint64_t v)
+{
+    enum seg at = msr == MSR_FS_BASE ? SEG_FS : SEG_GS;
+    struct segment s;
+
+    vendor_vp_get_segment(vp, at, &s);
+    s.base = v;
+    return vendor_vp_set_segment(vp, at, &s);
+}
+
+/* In the processor while the VP is here. */
+static int tsc_aux_write(struct vp *vp, uint32_t msr, uint64_t v)
+{
+    return v >> 32 ? -EPERM : cpu_wrmsr_safe(msr, v);
+}
+
 struct msr_row {
     uint32_t first, last;
     int (*read)(struct vp *vp, uint32_t msr, uint64_t *v);
@@ -193,6 +241,12 @@ static const struct msr_row child_msrs[] = {
     {MSR_SYSCFG, MSR_SYSCFG, read_zero, ignore_write},
     {MSR_HWCR, MSR_HWCR, read_zero, ignore_write},
     {MSR_DE_CFG, MSR_DE_CFG, read_zero, ignore_write},
+    /* These exit only if the child's parent intercepts MSRs, be it others. */
+    {MSR_SYSENTER_CS, MSR_SYSENTER_EIP, switched_read, switched_write},
+    {MSR_STAR, MSR_SFMASK, switched_read, switched_write},
+    {MSR_FS_BASE, MSR_GS_BASE, base_read, base_write},
+    {MSR_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE, switched_read, switched_write},
+    {MSR_TSC_AUX, MSR_TSC_AUX, native_read, tsc_aux_write},
 };
 
 static const struct msr_row *find(const struct msr_row *rows, size_t count, uint32_t msr)
@@ -250,6 +304,10 @@ void intercept_msr(struct vp *vp, const struct exit *exit)
     uint32_t msr = (uint32_t)vp->regs.gpr[RCX];
     uint64_t v = (vp->regs.gpr[RDX] & 0xffffffff) << 32 | (vp->regs.gpr[RAX] & 0xffffffff);
 
+    if (intercepts_msr(vp->partition, msr, exit->msr.write)) {
+        child_msr(vp, exit);
+        return;
+    }
     if (exit->msr.write && page_denied(vp, msr, v))
         return;
     if (access(vp, msr, exit->msr.write, &v)) {

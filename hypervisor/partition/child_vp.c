@@ -5,6 +5,7 @@
 #include "hypervisor/mm/direct.h"
 #include "hypervisor/partition/child.h"
 #include "hypervisor/partition/child_priv.h"
+#include "hypervisor/partition/intercepts.h"
 #include "hypervisor/partition/parent.h"
 #include "hypervisor/sched/clock.h"
 #include "hypervisor/vp/notify.h"
@@ -44,6 +45,7 @@ int child_vp_create(struct partition *p, uint32_t index)
 
     if (rc)
         return rc;
+    intercepts_apply(vp); /* those that were installed while it was made */
     /* Reserves are fulfilled where there is room; else the VP could not be started. */
     rc = vp_start(vp, home, &params);
     for (uint32_t i = 0; rc == -ERANGE && i < lp_count; i++)

@@ -45,15 +45,23 @@ struct partition_properties {
     uint64_t disabled_features[3]; /* enum features_bank; what CPUID must not show */
 };
 
-/** Which events of a child reach its parent, beside those that always do. */
+#define INTERCEPT_INDICES 16U /* MSRs, and leaves of CPUID, that a parent may name */
+
+/**
+ * Which events of a child reach its parent, beside those that always do: HV_INTERCEPT_ACCESS_MASK_*
+ * bits. Changed under the lock by intercepts_install(), read without.
+ */
 struct partition_intercepts {
-    uint32_t hypercall;          /* HV_INTERCEPT_ACCESS_MASK_*, as the next ones */
+    uint32_t hypercall;
     uint32_t unknown_connection; /* post and signal on a connection that does not exist */
     uint32_t retarget_unknown;
-    uint32_t cpuid;
-    uint32_t msr;
     uint32_t apic_eoi;
-    uint64_t exceptions; /* bit n: vector n */
+    uint32_t msr;                     /* of every MSR */
+    uint32_t cpuid;                   /* of every leaf */
+    uint64_t msrs[INTERCEPT_INDICES]; /* of one each: mask << 32 | index; 0: nothing */
+    uint64_t cpuids[INTERCEPT_INDICES];
+    uint32_t any_msr; /* all masks of MSRs together */
+    uint32_t any_cpuid;
 };
 
 /**
@@ -81,6 +89,7 @@ struct partition {
     uint64_t hypercall_msr;
     struct overlay hypercall_page;
     uint64_t reference_tsc_msr;
+    bool reference_tsc_owed; /* its page was withheld when it should have been written */
     uint64_t tsc_invariant_control;
     struct partition_crash crash;
     struct partition_properties properties;

@@ -21,7 +21,8 @@
      HV_MAP_GPA_USER_EXECUTABLE)
 
 extern const uint8_t child_basic[], child_basic_end[], child_spin[], child_spin_end[],
-    child_cpuid[], child_cpuid_end[], child_demand[], child_demand_end[];
+    child_cpuid[], child_cpuid_end[], child_demand[], child_demand_end[], child_msr[],
+    child_msr_end[];
 
 /* Pages of the pool that are ours now: a stack of frame numbers. */
 static uint64_t pool[POOL_PAGES + 1];
@@ -869,6 +870,102 @@ static void child_sees_itself_as_a_guest(void)
     stop_listening();
 }
 
+static void install(struct child *c, uint32_t type, uint32_t access, uint64_t parameter,
+                    uint16_t wanted)
+{
+    const struct hv_input_install_intercept in = {c->id, access, type, parameter};
+    uint16_t status = call(HVCALL_INSTALL_INTERCEPT, &in, sizeof(in), NULL, 0);
+
+    EXPECT(status == wanted, "intercept %u of 0x%lx, access %u: 0x%x", type, parameter, access,
+           status);
+}
+
+/* The next intercept is of this type; its payload. */
+static void *message(struct child *c, uint32_t type)
+{
+    struct hv_message *m = next_intercept(c);
+
+    EXPECT(m && m->header.message_type == type, "message 0x%x, not 0x%x",
+           m ? m->header.message_type : 0, type);
+    return case_failed() ? NULL : m->payload;
+}
+
+/* The child reports what it has in AX. */
+static void expect_report(struct child *c, uint16_t port, uint16_t value)
+{
+    struct hv_x64_io_port_intercept_message *io = io_intercept(c, port);
+
+    REQUIRE(io, "no report on port 0x%x", port);
+    EXPECT((io->rax & 0xffff) == value, "port 0x%x: 0x%lx, not 0x%x", port, io->rax & 0xffff,
+           value);
+    go_on(c, &io->header, 2);
+}
+
+static void answer_msrs(struct child *c)
+{
+    struct hv_register_assoc rax = reg(HV_X64_REGISTER_RAX, 0x1234);
+    struct hv_x64_msr_intercept_message *m = message(c, HVMSG_X64_MSR_INTERCEPT);
+
+    REQUIRE(m, "no RDMSR");
+    EXPECT(m->msr_number == 0xc0000101 &&
+               m->header.intercept_access_type == HV_INTERCEPT_ACCESS_READ,
+           "RDMSR: 0x%x, access %u", m->msr_number, m->header.intercept_access_type);
+    EXPECT((m->header.length_cr8 & 0xf) == 2, "RDMSR: length %u", m->header.length_cr8 & 0xf);
+    set_registers(c, 0, &rax, 1);
+    go_on(c, &m->header, 2);
+    expect_report(c, 0x85, 0x1234);
+    m = message(c, HVMSG_X64_MSR_INTERCEPT);
+    REQUIRE(m, "no WRMSR");
+    EXPECT(m->header.intercept_access_type == HV_INTERCEPT_ACCESS_WRITE && m->rax == 0x5678 &&
+               !m->rdx,
+           "WRMSR: access %u, 0x%lx:0x%lx", m->header.intercept_access_type, m->rdx, m->rax);
+    go_on(c, &m->header, 2);
+    expect_report(c, 0x86, 0x4000);
+}
+
+static void answer_cpuid(struct child *c)
+{
+    struct hv_x64_cpuid_intercept_message *m = message(c, HVMSG_X64_CPUID_INTERCEPT);
+    struct hv_register_assoc rbx = reg(HV_X64_REGISTER_RBX, 0xabcd);
+
+    REQUIRE(m, "no CPUID");
+    EXPECT((uint32_t)m->rax == 0x40000000 && !m->rcx, "CPUID of 0x%lx, 0x%lx", m->rax, m->rcx);
+    EXPECT(m->default_result_rbx == 0x7263694d, "default EBX 0x%lx", m->default_result_rbx);
+    set_registers(c, 0, &rbx, 1);
+    go_on(c, &m->header, 2);
+    expect_report(c, 0x87, 0xabcd);
+}
+
+/* What a parent asks for comes to it, also what its child reaches natively otherwise. */
+static void installed_intercepts(void)
+{
+    static const struct {
+        uint32_t type, access;
+        uint64_t parameter;
+    } wanted[] = {{HV_INTERCEPT_TYPE_X64_MSR_INDEX, 3, 0xc0000101},
+                  {HV_INTERCEPT_TYPE_X64_GLOBAL_CPUID, 4, 0}};
+    struct child c;
+
+    listen();
+    REQUIRE(child_with_program(&c, 0, child_msr, child_msr_end), "no child");
+    install(&c, HV_INTERCEPT_TYPE_X64_MSR, 4, 0, HV_STATUS_INVALID_PARAMETER);
+    install(&c, HV_INTERCEPT_TYPE_X64_CPUID, 4, 1ULL << 32, HV_STATUS_INVALID_PARAMETER);
+    install(&c, HV_INTERCEPT_TYPE_REGISTER, 1, 0, HV_STATUS_INVALID_PARAMETER);
+    for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++)
+        install(&c, wanted[i].type, wanted[i].access, wanted[i].parameter, HV_STATUS_SUCCESS);
+    run(&c, 0);
+    answer_msrs(&c);
+    for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++) {
+        if (i == 1 && !case_failed())
+            answer_cpuid(&c);
+        install(&c, wanted[i].type, 0, wanted[i].parameter, HV_STATUS_SUCCESS);
+    }
+    if (!case_failed())
+        expect_report(&c, 0x88, 0);
+    child_destroy(&c);
+    stop_listening();
+}
+
 static const struct test_case cases[] = {
     {"life_cycle", life_cycle, NEED_HV},
     {"deposits_are_checked", deposits_are_checked, NEED_HV},
@@ -882,6 +979,7 @@ static const struct test_case cases[] = {
     {"handoff", handoff, NEED_HV},
     {"handoff_to_a_dying_child", handoff_to_a_dying_child, NEED_HV | NEED_SMP2},
     {"dirty_pages", dirty_pages, NEED_HV},
+    {"installed_intercepts", installed_intercepts, NEED_HV},
 };
 
 TEST_GROUP(child, cases);

@@ -86,5 +86,30 @@ child_demand:
 2:
     jmp 2b
 child_demand_end:
+    /* Reads and writes MSRs, asks CPUID; what its parent intercepts, it also answers. */
+    .globl child_msr, child_msr_end
+child_msr:
+    mov $0xc0000101, %ecx           /* GS_BASE: native, unless it is asked for */
+    rdmsr                           /* 1: intercepted; the parent answers 0x1234 */
+    out %ax, $0x85                  /* 2 */
+    mov $0x5678, %eax
+    xor %edx, %edx
+    wrmsr                           /* 3: intercepted */
+    mov $0xc0000100, %ecx           /* FS_BASE is the child's own */
+    mov $0x4000, %eax
+    wrmsr
+    xor %eax, %eax
+    rdmsr
+    out %ax, $0x86                  /* 4: 0x4000 */
+    mov $0x40000000, %eax
+    xor %ecx, %ecx
+    cpuid                           /* 5: intercepted; the parent changes EBX */
+    mov %bx, %ax
+    out %ax, $0x87                  /* 6 */
+    mov $0xc0000101, %ecx
+    rdmsr                           /* nothing is intercepted any more */
+    out %ax, $0x88                  /* 7: the write did not happen */
+    hlt
+child_msr_end:
 
     .code64

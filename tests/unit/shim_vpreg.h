@@ -19,7 +19,7 @@
 
 #define SHIM_MSRS 0x120U /* of the synthetic ones; the others raise #GP */
 
-hpa_t svm_parent_iopm, svm_parent_msrpm, svm_child_iopm, svm_child_msrpm;
+hpa_t svm_parent_iopm, svm_parent_msrpm, svm_child_iopm, svm_child_msrpm, svm_closed_msrpm;
 bool svm_is_tcg;
 
 static struct vp_arch shim_arch;

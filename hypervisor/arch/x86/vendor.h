@@ -111,6 +111,12 @@ void vendor_intercept_ports(uint16_t first, unsigned count);
 int vendor_vp_create(struct vp *vp);
 void vendor_vp_destroy(struct vp *vp);
 
+/**
+ * Exit where the partition's parent wants to hear of it (struct partition_intercepts); the VP does
+ * not run. A VP that is reset does so by itself.
+ */
+void vendor_vp_update_intercepts(struct vp *vp);
+
 /** State after INIT (APM volume 2 section 14.1.3), then the start of a SIPI with this vector. */
 void vendor_vp_reset(struct vp *vp);
 void vendor_vp_start_sipi(struct vp *vp, uint8_t vector);

@@ -14,7 +14,7 @@
 #define MSR_WRITE   2
 
 hpa_t svm_parent_iopm, svm_parent_msrpm;
-hpa_t svm_child_iopm, svm_child_msrpm;
+hpa_t svm_child_iopm, svm_child_msrpm, svm_closed_msrpm;
 
 /* The MSRs that the parent does not reach natively. 0x40000000.. are outside the map: always exit.
  */
@@ -36,7 +36,8 @@ static const struct {
     {MSR_VM_CR, MSR_SVM_KEY, MSR_READ | MSR_WRITE},
 };
 
-/* What a child reaches natively: registers that the world switch exchanges. */
+/* What a child reaches natively: registers that the world switch exchanges. Each has a row in
+   intercept/msr.c too, for children whose parent intercepts MSRs. */
 static const struct {
     uint32_t first, last;
     uint8_t what;
@@ -82,6 +83,10 @@ static int child_maps_init(void)
     rc = frame_alloc(MSRPM_PAGES, 1, &svm_child_msrpm);
     if (rc)
         return rc;
+    rc = frame_alloc(MSRPM_PAGES, 1, &svm_closed_msrpm);
+    if (rc)
+        return rc;
+    memset(hpa_to_virt(svm_closed_msrpm), 0xff, MSRPM_PAGES * PAGE_SIZE);
     memset(hpa_to_virt(svm_child_iopm), 0xff, IOPM_PAGES * PAGE_SIZE);
     map = hpa_to_virt(svm_child_msrpm);
     memset(map, 0xff, MSRPM_PAGES * PAGE_SIZE);

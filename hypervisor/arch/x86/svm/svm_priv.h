@@ -90,9 +90,9 @@ void svm_length_init(uint32_t svm_features);
 /** Length of the instruction that exited, of a `kind` (enum insn_simple) that is `usual` long. */
 uint8_t svm_insn_length(struct vp *vp, uint8_t kind, uint8_t usual);
 
-/* svm_maps.c: permission maps of the parent partition, and of all children. */
+/* svm_maps.c: permission maps of the parent partition, and of children; closed: every MSR exits. */
 int svm_maps_init(void);
 extern hpa_t svm_parent_iopm, svm_parent_msrpm;
-extern hpa_t svm_child_iopm, svm_child_msrpm;
+extern hpa_t svm_child_iopm, svm_child_msrpm, svm_closed_msrpm;
 
 #endif

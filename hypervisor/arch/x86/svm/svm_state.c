@@ -41,6 +41,17 @@ static void set_intercepts(const struct vp *vp, struct vmcb *c)
     c->intercept[4] |= INTERCEPT4_WBINVD;
 }
 
+/* The map is one for all children that have any intercept of an MSR: with it every MSR exits. */
+void vendor_vp_update_intercepts(struct vp *vp)
+{
+    const struct partition_intercepts *i = &vp->partition->intercepts;
+    bool msrs = __atomic_load_n(&i->any_msr, __ATOMIC_RELAXED);
+
+    vp->arch->vmcb->msrpm_base = vp->partition->is_root ? svm_parent_msrpm.v
+                                 : msrs                 ? svm_closed_msrpm.v
+                                                        : svm_child_msrpm.v;
+}
+
 /* RDX after INIT: family, model and stepping. */
 static uint32_t processor_signature(void)
 {
@@ -59,7 +70,7 @@ void vendor_vp_reset(struct vp *vp)
     memset(c, 0, sizeof(*c));
     set_intercepts(vp, c);
     c->iopm_base = vp->partition->is_root ? svm_parent_iopm.v : svm_child_iopm.v;
-    c->msrpm_base = vp->partition->is_root ? svm_parent_msrpm.v : svm_child_msrpm.v;
+    vendor_vp_update_intercepts(vp);
     c->tsc_offset = tsc_offset;
     c->np_enable = NESTED_PAGING;
     c->nested_cr3 = gpa_map_root(vp->partition->map).v;
