@@ -125,14 +125,17 @@ struct hv_x64_cpuid_intercept_message {
 };
 HV_LAYOUT(sizeof(struct hv_x64_cpuid_intercept_message) == 104);
 
+#define HV_EXCEPTION_INFO_ERROR_CODE_VALID 0x01
+#define HV_EXCEPTION_INFO_SOFTWARE         0x02
+
 /** HVMSG_X64_EXCEPTION_INTERCEPT. */
 struct hv_x64_exception_intercept_message {
     struct hv_x64_intercept_message_header header;
     uint16_t exception_vector;
-    uint8_t exception_info; /* bit 0: error code valid */
+    uint8_t exception_info;
     uint8_t instruction_byte_count;
     uint32_t error_code;
-    uint64_t exception_parameter;
+    uint64_t exception_parameter; /* #PF: the address */
     uint64_t reserved;
     uint8_t instruction_bytes[16];
     struct hv_x64_segment_register ds_segment;
@@ -140,6 +143,9 @@ struct hv_x64_exception_intercept_message {
     uint64_t gp_registers[16];
 };
 HV_LAYOUT(sizeof(struct hv_x64_exception_intercept_message) == 240);
+HV_LAYOUT(offsetof(struct hv_x64_exception_intercept_message, exception_parameter) == 48);
+HV_LAYOUT(offsetof(struct hv_x64_exception_intercept_message, ds_segment) == 80);
+HV_LAYOUT(offsetof(struct hv_x64_exception_intercept_message, gp_registers) == 112);
 
 /** HVMSG_X64_APIC_EOI. */
 struct hv_x64_apic_eoi_message {

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/intercept/decode.h"
 #include "hypervisor/intercept/intercept.h"
 #include "hypervisor/partition/cpuid.h"
 #include "hypervisor/vp/notify.h"
+#include "hypervisor/vp/walk.h"
+#include "lib/string.h"
 
 /*
  * Intercepts that a parent has installed. Nothing is done for the guest: RIP stands at the
@@ -39,4 +42,27 @@ void child_cpuid(struct vp *vp, const struct exit *exit)
     m.default_result_rbx = r[CPUID_EBX];
     notify_header(vp, &m.header, exit->insn_len, HV_INTERCEPT_ACCESS_EXECUTE);
     notify_intercept(vp, HVMSG_X64_CPUID_INTERCEPT, &m, sizeof(m));
+}
+
+/*
+ * It came before anything of it was delivered. Was it raised by the delivery of another event, then
+ * that one is pending again (HV_EXECUTION_STATE_INTERRUPTION_PENDING), and what follows from both
+ * is the parent's to say.
+ */
+void child_exception(struct vp *vp, const struct exit *exit)
+{
+    struct hv_x64_exception_intercept_message m = {
+        .exception_vector = exit->exception.vector,
+        .exception_info = exit->exception.has_error_code ? HV_EXCEPTION_INFO_ERROR_CODE_VALID : 0,
+        .error_code = exit->exception.error_code,
+        .exception_parameter = exit->exception.address,
+    };
+
+    _Static_assert(sizeof(m.gp_registers) == sizeof(vp->regs.gpr), "the same order");
+    memcpy(m.gp_registers, vp->regs.gpr, sizeof(m.gp_registers));
+    notify_header(vp, &m.header, 0, HV_INTERCEPT_ACCESS_EXECUTE);
+    notify_segment(vp, SEG_DS, &m.ds_segment);
+    notify_segment(vp, SEG_SS, &m.ss_segment);
+    m.instruction_byte_count = (uint8_t)walk_fetch(vp, m.instruction_bytes, INSN_MAX);
+    notify_intercept(vp, HVMSG_X64_EXCEPTION_INTERCEPT, &m, sizeof(m));
 }

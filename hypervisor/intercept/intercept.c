@@ -104,6 +104,7 @@ static const struct {
     [EXIT_UNDEFINED] = {handle_undefined, VPC_OTHER},
     [EXIT_FORBIDDEN] = {handle_forbidden, VPC_OTHER},
     [EXIT_CACHE] = {handle_cache, VPC_OTHER},
+    [EXIT_EXCEPTION] = {child_exception, VPC_OTHER},
     [EXIT_SHUTDOWN] = {handle_shutdown, VPC_OTHER},
     [EXIT_INVALID] = {handle_invalid, VPC_OTHER},
 };

@@ -34,6 +34,7 @@ bool child_denied(struct vp *vp, gpa_t at, enum access wanted);
 /* Those that its parent has asked for (intercepts_install()): child_wanted.c. */
 void child_msr(struct vp *vp, const struct exit *exit);
 void child_cpuid(struct vp *vp, const struct exit *exit);
+void child_exception(struct vp *vp, const struct exit *exit);
 
 /** A child's hypercall that its parent carries out; RIP stays at the instruction. */
 void child_hypercall(struct vp *vp);

@@ -51,6 +51,19 @@ static int set_index(struct partition_intercepts *i, size_t at, uint32_t access,
     return 0;
 }
 
+/* Exceptions that exist and that the parent can inject instead; 2 is the NMI. */
+#define EXCEPTIONS 0x000f7dfbU
+
+static int set_exception(struct partition_intercepts *i, size_t at, uint32_t access,
+                         uint64_t parameter)
+{
+    if (parameter > 31 || !(EXCEPTIONS & BIT(parameter)))
+        return -EINVAL;
+    store(&i->exceptions,
+          access ? i->exceptions | BIT(parameter) : i->exceptions & ~BIT(parameter));
+    return 0;
+}
+
 /* Every port of a child is intercepted, whether that is asked for or not. */
 static int set_nothing(struct partition_intercepts *i, size_t at, uint32_t access,
                        uint64_t parameter)
@@ -78,6 +91,7 @@ static const struct kind {
     {HV_INTERCEPT_TYPE_X64_APIC_EOI, ANY, UINT64_MAX, AT(apic_eoi), set_mask, false},
     {HV_INTERCEPT_TYPE_X64_MSR, READ_WRITE, 0, AT(msr), set_mask, true},
     {HV_INTERCEPT_TYPE_X64_MSR_INDEX, READ_WRITE, UINT32_MAX, AT(msrs), set_index, true},
+    {HV_INTERCEPT_TYPE_EXCEPTION, EXECUTE, UINT16_MAX, 0, set_exception, true},
     {HV_INTERCEPT_TYPE_X64_GLOBAL_CPUID, EXECUTE, 0, AT(cpuid), set_mask, false},
     {HV_INTERCEPT_TYPE_X64_CPUID, EXECUTE, UINT32_MAX, AT(cpuids), set_index, false},
 };

@@ -62,6 +62,7 @@ struct partition_intercepts {
     uint64_t cpuids[INTERCEPT_INDICES];
     uint32_t any_msr; /* all masks of MSRs together */
     uint32_t any_cpuid;
+    uint32_t exceptions; /* bit n: vector n */
 };
 
 /**

@@ -22,7 +22,7 @@
 
 extern const uint8_t child_basic[], child_basic_end[], child_spin[], child_spin_end[],
     child_cpuid[], child_cpuid_end[], child_demand[], child_demand_end[], child_msr[],
-    child_msr_end[];
+    child_msr_end[], child_except[], child_except_end[];
 
 /* Pages of the pool that are ours now: a stack of frame numbers. */
 static uint64_t pool[POOL_PAGES + 1];
@@ -966,6 +966,57 @@ static void installed_intercepts(void)
     stop_listening();
 }
 
+static struct hv_x64_exception_intercept_message *exception(struct child *c, uint16_t vector)
+{
+    struct hv_x64_exception_intercept_message *m = message(c, HVMSG_X64_EXCEPTION_INTERCEPT);
+
+    EXPECT(m && m->exception_vector == vector, "exception %u, not %u", m ? m->exception_vector : 0,
+           vector);
+    return case_failed() ? NULL : m;
+}
+
+static void answer_exceptions(struct child *c)
+{
+    const struct hv_register_assoc ud = reg(HV_REGISTER_PENDING_EVENT0, 6 << 16 | 1);
+    struct hv_x64_exception_intercept_message *m = exception(c, 6);
+
+    REQUIRE(m, "no #UD");
+    EXPECT(m->instruction_byte_count >= 2 && m->instruction_bytes[0] == 0x0f &&
+               m->instruction_bytes[1] == 0x0b,
+           "%u bytes, %x", m->instruction_byte_count, m->instruction_bytes[0]);
+    EXPECT(!m->exception_info && m->gp_registers[4] == 0x7000, "info %u, rsp 0x%lx",
+           m->exception_info, m->gp_registers[4]);
+    go_on(c, &m->header, 2);
+    expect_report(c, 0x85, 0);
+    m = exception(c, 6);
+    REQUIRE(m, "no second #UD");
+    set_registers(c, 0, &ud, 1);
+    run(c, 0);
+    expect_report(c, 0x86, 1);
+    m = exception(c, 13);
+    REQUIRE(m, "no #GP");
+    install(c, HV_INTERCEPT_TYPE_EXCEPTION, 0, 6, HV_STATUS_SUCCESS);
+    go_on(c, &m->header, 2);
+    expect_report(c, 0x87, 2);
+}
+
+/* An intercepted exception is its parent's to deliver, or not. */
+static void intercepted_exceptions(void)
+{
+    struct child c;
+
+    listen();
+    REQUIRE(child_with_program(&c, 0, child_except, child_except_end), "no child");
+    install(&c, HV_INTERCEPT_TYPE_EXCEPTION, 1, 6, HV_STATUS_INVALID_PARAMETER);
+    install(&c, HV_INTERCEPT_TYPE_EXCEPTION, 4, 2, HV_STATUS_INVALID_PARAMETER);
+    install(&c, HV_INTERCEPT_TYPE_EXCEPTION, 4, 6, HV_STATUS_SUCCESS);
+    install(&c, HV_INTERCEPT_TYPE_EXCEPTION, 4, 13, HV_STATUS_SUCCESS);
+    run(&c, 0);
+    answer_exceptions(&c);
+    child_destroy(&c);
+    stop_listening();
+}
+
 static const struct test_case cases[] = {
     {"life_cycle", life_cycle, NEED_HV},
     {"deposits_are_checked", deposits_are_checked, NEED_HV},
@@ -980,6 +1031,7 @@ static const struct test_case cases[] = {
     {"handoff_to_a_dying_child", handoff_to_a_dying_child, NEED_HV | NEED_SMP2},
     {"dirty_pages", dirty_pages, NEED_HV},
     {"installed_intercepts", installed_intercepts, NEED_HV},
+    {"intercepted_exceptions", intercepted_exceptions, NEED_HV},
 };
 
 TEST_GROUP(child, cases);

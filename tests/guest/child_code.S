@@ -112,4 +112,29 @@ child_msr:
     hlt
 child_msr_end:
 
+    /* Exceptions, some of which its parent intercepts. */
+    .globl child_except, child_except_end
+child_except:
+    movw $(ud - child_except + 0x1000), (6 * 4)
+    movw $0, (6 * 4 + 2)
+    mov $0x7000, %sp
+    xor %ax, %ax
+    ud2                             /* 1: intercepted; the parent moves on */
+    out %ax, $0x85                  /* 2: 0, not delivered */
+    ud2                             /* 3: intercepted; the parent injects it */
+    out %ax, $0x86                  /* 4: 1 */
+    mov $0x12345678, %ecx
+    rdmsr                           /* 5: #GP, which the hypervisor raises */
+    ud2                             /* not intercepted any more */
+    out %ax, $0x87                  /* 6: one more */
+    hlt
+ud:
+    inc %ax
+    push %bp
+    mov %sp, %bp
+    addw $2, 2(%bp)                 /* behind the UD2 */
+    pop %bp
+    iret
+child_except_end:
+
     .code64

@@ -10,6 +10,7 @@
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/svm/svm_priv.h"
 #include "hypervisor/arch/x86/xstate.h"
+#include "hypervisor/intercept/intercept.h"
 #include "hypervisor/mm/gpamap.h"
 #include "hypervisor/partition/cpuid.h"
 #include "hypervisor/partition/synthetic_msr.h"

@@ -163,6 +163,13 @@ static void refused(void **state)
         {HV_INTERCEPT_TYPE_X64_CPUID, 4, BIT64(32)},
         {HV_INTERCEPT_TYPE_X64_GLOBAL_CPUID, 2, 0},
         {HV_INTERCEPT_TYPE_X64_GLOBAL_CPUID, 4, 1},
+        {HV_INTERCEPT_TYPE_EXCEPTION, 1, VECTOR_UD},
+        {HV_INTERCEPT_TYPE_EXCEPTION, 4, 2},
+        {HV_INTERCEPT_TYPE_EXCEPTION, 4, 9},
+        {HV_INTERCEPT_TYPE_EXCEPTION, 4, 15},
+        {HV_INTERCEPT_TYPE_EXCEPTION, 4, 20},
+        {HV_INTERCEPT_TYPE_EXCEPTION, 4, 32 + VECTOR_UD},
+        {HV_INTERCEPT_TYPE_EXCEPTION, 4, BIT64(16) | VECTOR_UD},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -314,6 +321,60 @@ static void cpuid_leaves(void **state)
     assert_int_equal(vp->regs.rip, 0x1000);
 }
 
+/* Those that the processor reports, those that the hypervisor raises, and what the parent injects.
+ */
+static void exceptions(void **state)
+{
+    const struct hv_x64_exception_intercept_message *m = (void *)sent.payload;
+    const struct vp_event gp = {
+        .valid = true, .type = HV_INTERRUPTION_EXCEPTION, .vector = VECTOR_GP};
+    struct exit exit;
+
+    vp_inject_exception(vp, VECTOR_GP, 0);
+    assert_int_equal(messages, 0);
+    assert_int_equal(EVENT_VECTOR(shim_vmcb.event_inj), VECTOR_GP);
+    shim_vmcb.event_inj = 0;
+    assert_int_equal(install(HV_INTERCEPT_TYPE_EXCEPTION, 4, VECTOR_GP), HV_STATUS_SUCCESS);
+    assert_int_equal(install(HV_INTERCEPT_TYPE_EXCEPTION, 4, VECTOR_PF), HV_STATUS_SUCCESS);
+    assert_int_equal(shim_vmcb.intercept[2], BIT(VECTOR_GP) | BIT(VECTOR_PF));
+    assert_int_equal(shim_vmcb.msrpm_base, svm_child_msrpm.v);
+    shim_vmcb.cr0 |= CR0_PE;
+    vp_inject_exception(vp, VECTOR_GP, 0x18);
+    assert_int_equal(messages, 1);
+    assert_false(shim_vmcb.event_inj & EVENT_VALID);
+    assert_int_equal(sent.header.message_type, HVMSG_X64_EXCEPTION_INTERCEPT);
+    assert_int_equal(m->exception_vector, VECTOR_GP);
+    assert_int_equal(m->exception_info, HV_EXCEPTION_INFO_ERROR_CODE_VALID);
+    assert_int_equal(m->error_code, 0x18);
+    vp_inject_exception(vp, VECTOR_UD, 0);
+    assert_int_equal(messages, 1); /* not asked for */
+    assert_int_equal(vendor_vp_set_event(vp, &gp), 0);
+    assert_int_equal(messages, 1);
+    assert_true(shim_vmcb.event_inj & EVENT_VALID);
+
+    vp->regs.gpr[RSP] = 0x7000;
+    vp->regs.gpr[R15] = 15;
+    svm_event_describe(&shim_vmcb, VECTOR_PF, 7, &exit);
+    exit.exception.address = 0x123456789000;
+    child_exception(vp, &exit);
+    assert_int_equal(m->exception_vector, VECTOR_PF);
+    assert_int_equal(m->error_code, 7);
+    assert_int_equal(m->exception_parameter, 0x123456789000);
+    assert_int_equal(m->gp_registers[RSP], 0x7000);
+    assert_int_equal(m->gp_registers[R15], 15);
+    assert_int_equal(m->ss_segment.selector, SEG_SS);
+    assert_int_equal(m->instruction_byte_count, 1);
+    assert_int_equal(vp->regs.rip, 0x1000);
+
+    shim_vmcb.cr0 &= ~CR0_PE;
+    svm_event_describe(&shim_vmcb, VECTOR_GP, 7, &exit);
+    assert_false(exit.exception.has_error_code);
+    assert_int_equal(install(HV_INTERCEPT_TYPE_EXCEPTION, 0, VECTOR_GP), HV_STATUS_SUCCESS);
+    assert_int_equal(shim_vmcb.intercept[2], BIT(VECTOR_PF));
+    vendor_vp_reset(vp);
+    assert_int_equal(shim_vmcb.intercept[2], BIT(VECTOR_PF));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +384,7 @@ int main(void)
         cmocka_unit_test_setup(indices_are_bounded, setup),
         cmocka_unit_test_setup(native_registers, setup),
         cmocka_unit_test_setup(cpuid_leaves, setup),
+        cmocka_unit_test_setup(exceptions, setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,10 @@
 
 static struct vp *vp;
 
+void child_exception(struct vp *v, const struct exit *exit)
+{
+}
+
 static int setup(void **state)
 {
     vp = shim_vpreg_start();

@@ -27,6 +27,7 @@ enum exit_reason {
     EXIT_UNDEFINED, /* an instruction that this partition does not have: #UD */
     EXIT_FORBIDDEN, /* an instruction that faults here: #GP */
     EXIT_CACHE,     /* INVD, or WBINVD of a child */
+    EXIT_EXCEPTION, /* one that the parent of a child wants to hear of; it is not delivered */
     EXIT_SHUTDOWN,  /* triple fault */
     EXIT_INVALID,   /* guest state that the processor refuses */
 };
@@ -48,6 +49,12 @@ struct exit {
             gpa_t gpa;
             bool write, exec, table_walk; /* table_walk: the guest's page tables lie there */
         } fault;
+        struct {
+            uint64_t address; /* of a page fault, else 0 */
+            uint32_t error_code;
+            uint8_t vector;
+            bool has_error_code;
+        } exception;
     };
 };
 

@@ -16,6 +16,11 @@
             panic("%s:%d: %s\n", __FILE__, __LINE__, #cond);                                       \
     } while (0)
 
+/* Nothing is intercepted here. */
+void child_exception(struct vp *v, const struct exit *exit)
+{
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct input {

@@ -207,6 +207,13 @@ static void describe_exit(struct vp *vp, struct exit *e)
 
     e->code = c->exit_code;
     e->insn_len = 0;
+    if (c->exit_code >= VMEXIT_EXCEPTION && c->exit_code < VMEXIT_INTR) {
+        svm_event_describe(c, (uint8_t)(c->exit_code - VMEXIT_EXCEPTION), (uint32_t)c->exit_info1,
+                           e);
+        if (e->exception.vector == VECTOR_PF)
+            e->exception.address = c->exit_info2; /* CR2 is as it was, APM 15.12.15 */
+        return;
+    }
     switch (c->exit_code) {
     case VMEXIT_NPF:
         describe_fault(c, e);

@@ -3,6 +3,7 @@
 
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/debug/trace.h"
+#include "hypervisor/intercept/intercept.h"
 #include "hypervisor/sched/clock.h"
 #include "hypervisor/vp/lazyeoi.h"
 
@@ -46,11 +47,38 @@ static uint64_t exception_event(uint8_t vector, uint32_t error_code)
     return event;
 }
 
+void svm_event_describe(const struct vmcb *c, uint8_t vector, uint32_t error_code, struct exit *e)
+{
+    /* In real mode there are none. */
+    bool with_code = (c->cr0 & CR0_PE) && svm_event_has_error_code(vector);
+
+    e->reason = EXIT_EXCEPTION;
+    e->exception.vector = vector;
+    e->exception.has_error_code = with_code;
+    e->exception.error_code = with_code ? error_code : 0;
+    e->exception.address = 0;
+}
+
+/* One that the hypervisor raises: the processor would deliver it without asking anybody. */
+static bool intercepted(struct vp *vp, uint8_t vector, uint32_t error_code)
+{
+    const struct vmcb *c = vp->arch->vmcb;
+    struct exit e = {0};
+
+    if (!(c->intercept[2] & BIT(vector)))
+        return false;
+    svm_event_describe(c, vector, error_code, &e);
+    child_exception(vp, &e);
+    return true;
+}
+
 void vp_inject_exception(struct vp *vp, uint8_t vector, uint32_t error_code)
 {
     struct vmcb *c = vp->arch->vmcb;
     uint64_t queued = c->event_inj;
 
+    if (intercepted(vp, vector, error_code))
+        return;
     /* A fault while a contributory exception was being delivered is a double fault. */
     if ((queued & EVENT_VALID) && (queued & EVENT_TYPE_MASK) == EVENT_EXCEPTION &&
         contributory(EVENT_VECTOR(queued)) && contributory(vector)) {

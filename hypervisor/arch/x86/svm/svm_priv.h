@@ -68,6 +68,9 @@ void svm_events_iret(struct vp *vp);
 bool svm_event_exception(uint8_t vector);
 bool svm_event_has_error_code(uint8_t vector);
 
+/** Such an exception as an exit, without an address. */
+void svm_event_describe(const struct vmcb *c, uint8_t vector, uint32_t error_code, struct exit *e);
+
 /* svm_set.c */
 
 /**

@@ -41,12 +41,13 @@ static void set_intercepts(const struct vp *vp, struct vmcb *c)
     c->intercept[4] |= INTERCEPT4_WBINVD;
 }
 
-/* The map is one for all children that have any intercept of an MSR: with it every MSR exits. */
+/* The map is one for all children that have an intercept of any MSR: with it every MSR exits. */
 void vendor_vp_update_intercepts(struct vp *vp)
 {
     const struct partition_intercepts *i = &vp->partition->intercepts;
     bool msrs = __atomic_load_n(&i->any_msr, __ATOMIC_RELAXED);
 
+    vp->arch->vmcb->intercept[2] = __atomic_load_n(&i->exceptions, __ATOMIC_RELAXED);
     vp->arch->vmcb->msrpm_base = vp->partition->is_root ? svm_parent_msrpm.v
                                  : msrs                 ? svm_closed_msrpm.v
                                                         : svm_child_msrpm.v;

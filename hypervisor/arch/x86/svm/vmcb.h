@@ -65,6 +65,7 @@
 
 /* Exit codes, APM volume 2 appendix C. */
 #define VMEXIT_CR8_WRITE 0x18
+#define VMEXIT_EXCEPTION 0x40 /* and the vector, up to 0x5f */
 #define VMEXIT_INTR      0x60
 #define VMEXIT_NMI       0x61
 #define VMEXIT_SMI       0x62
