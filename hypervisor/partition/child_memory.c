@@ -209,7 +209,8 @@ static int map_unit(struct partition *p, struct partition *from, gpa_t at, hpa_t
     return rc;
 }
 
-/* May a processor still know what was there: one of these pages, or a table that fell out of use? */
+/* May a processor still know what was there: one of these pages, or a table that fell out of use?
+ */
 static bool in_use(struct partition *p, const hpa_t *pages, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
