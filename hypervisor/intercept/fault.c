@@ -68,8 +68,7 @@ static void emulate(struct vp *vp, gpa_t at, const struct mmio_ops *ops, void *c
     rc = decode_insn(bytes, n, mode_of(vp), &insn);
     if (rc == -ENODATA)
         return; /* so did they for the next page; the processor will find out by itself */
-    if (rc ||
-        emulate_mmio(&vp->regs, &insn, ops, ctx, at.v & (PAGE_SIZE - 1))) {
+    if (rc || emulate_mmio(&vp->regs, &insn, ops, ctx, at.v & (PAGE_SIZE - 1))) {
         log_once(LOG_WARN, "instruction %02x %02x %02x %02x on device page %lx not emulated",
                  bytes[0], bytes[1], bytes[2], bytes[3], at.v);
         vp_inject_exception(vp, VECTOR_GP, 0);

@@ -19,7 +19,7 @@
 #define PTE_NX   BIT64(63)
 #define PTE_ADDR 0x000FFFFFFFFFF000ULL
 
-/** An entry of a closed page: just this, PTE_A and PTE_D. Not present, so a processor ignores it. */
+/** A closed page's entry: just this, PTE_A and PTE_D. Not present, so a processor ignores it. */
 #define PTE_CLOSED BIT64(9)
 
 /** What a caller may ask for in a leaf, PTE_P implied. Others are -EINVAL. */
@@ -50,8 +50,8 @@ struct pagetable_alloc {
  * A tree of 4-level page tables. A page is mapped, or closed, or neither. A closed one is as
  * inaccessible as one that was never mentioned, but pagetable_query() tells them apart; closed
  * entries are as large as leaves, and counted nowhere. Whatever was there before, they begin as
- * accessed and dirty, and stay so until pagetable_mark(). The caller serialises all calls on one tree;
- * processors may walk it at any time (every entry changes by one atomic store).
+ * accessed and dirty, and stay so until pagetable_mark(). The caller serialises all calls on one
+ * tree; processors may walk it at any time (every entry changes by one atomic store).
  *
  * A table that is no longer part of the tree may still be in the walkers' caches:
  * it waits on a list of retired tables until pagetable_reclaim(), which the caller
@@ -109,9 +109,9 @@ int pagetable_protect(struct pagetable *pt, uint64_t va, uint64_t len, uint64_t 
 int pagetable_query(const struct pagetable *pt, uint64_t va, struct pagetable_leaf *out);
 
 /**
- * Clear and set accessed and dirty bits (PTE_A, PTE_D) of the leaf or closed entry of va, whatever its
- * size; *was are all its bits before. Returns 0, -ENOENT or -EINVAL. Cleared bits are set again by
- * processors only after they have flushed.
+ * Clear and set accessed and dirty bits (PTE_A, PTE_D) of the leaf or closed entry of va, whatever
+ * its size; *was are all its bits before. Returns 0, -ENOENT or -EINVAL. Cleared bits are set again
+ * by processors only after they have flushed.
  */
 int pagetable_mark(struct pagetable *pt, uint64_t va, uint64_t clear, uint64_t set, uint64_t *was);
 
