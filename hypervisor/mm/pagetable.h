@@ -19,8 +19,7 @@
 #define PTE_NX   BIT64(63)
 #define PTE_ADDR 0x000FFFFFFFFFF000ULL
 
-/** An entry of a closed page: just this, PTE_A and PTE_D. Not present, so a processor ignores it.
- */
+/** A closed page's entry: just this, PTE_A and PTE_D. Not present, so a processor ignores it. */
 #define PTE_CLOSED BIT64(9)
 
 /** What a caller may ask for in a leaf, PTE_P implied. Others are -EINVAL. */

@@ -54,7 +54,10 @@ int child_deposit(struct partition *p, struct partition *from, const uint64_t *p
 int child_withdraw(struct partition *p, struct partition *to, uint64_t *pfns, uint32_t count,
                    uint32_t *done);
 
-/** Map and unmap guest memory; the unit is 4 KiB, or 2 MiB with `large`. */
+/**
+ * Map and unmap guest memory; the unit is 4 KiB, or 2 MiB with `large`. An overlay keeps its place,
+ * and what it hides changes.
+ */
 int child_map(struct partition *p, struct partition *from, gpa_t at, const uint64_t *pfns,
               uint32_t count, uint32_t flags, uint32_t *done);
 int child_unmap(struct partition *p, gpa_t at, uint32_t count, bool large, uint32_t *done);

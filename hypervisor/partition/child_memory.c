@@ -141,13 +141,53 @@ static hpa_t mapped_page(struct partition *p, gpa_t at)
     return gpa_map_lookup(p->map, at, ACCESS_READ, &page) ? hpa(0) : page;
 }
 
-/* An overlay whose page the parent takes or replaces is gone with it. Under the lock. */
-static void forget_overlay(struct partition *p, gpa_t at, uint64_t len)
+/* What the parent wants at an address: memory, or to close it, or to forget it. */
+struct change {
+    hpa_t to; /* 0: none; that page is nobody's RAM */
+    unsigned access;
+    bool closed;
+};
+
+static int change_piece(struct partition *p, const struct change *c, gpa_t at, uint64_t from,
+                        uint64_t to)
+{
+    if (from == to)
+        return 0;
+    if (c->to.v)
+        return gpa_map_set(p->map, gpa(at.v + from), hpa(c->to.v + from), to - from, c->access);
+    return c->closed ? gpa_map_close(p->map, gpa(at.v + from), to - from)
+                     : gpa_map_clear(p->map, gpa(at.v + from), to - from);
+}
+
+/*
+ * Under the lock. An overlay stays where it is, whatever happens to the page below it. A range with
+ * one is a large unit, or just that page.
+ */
+static int change_map(struct partition *p, const struct change *c, gpa_t at, uint64_t len)
 {
     struct overlay *o = &p->hypercall_page;
+    uint64_t before = o->at.v - at.v; /* beyond any length if it lies below */
 
-    if (o->shown && o->at.v >= at.v && o->at.v - at.v < len)
-        o->shown = false;
+    if (!o->shown || before >= len)
+        return change_piece(p, c, at, 0, len);
+    /* These cannot fail: the overlay is a small page, so the unit has its table. */
+    if (change_piece(p, c, at, 0, before) || change_piece(p, c, at, before + PAGE_SIZE, len))
+        panic("around the overlay at %lx of partition %lu", o->at.v, p->id);
+    o->below = hpa(c->to.v ? c->to.v + before : 0);
+    o->access = c->access;
+    o->closed = c->closed;
+    return 0;
+}
+
+/* Small pages that can be changed together: an overlay goes alone. Under the lock. */
+static uint32_t up_to_overlay(const struct partition *p, gpa_t at, uint32_t pages)
+{
+    const struct overlay *o = &p->hypercall_page;
+    uint64_t before = (o->at.v - at.v) >> PAGE_SHIFT;
+
+    if (!o->shown || before >= pages)
+        return pages;
+    return before ? (uint32_t)before : 1;
 }
 
 static unsigned access_of(uint32_t flags)
@@ -190,6 +230,7 @@ static int lend_range(struct partition *from, hpa_t first, uint64_t len)
 static int map_unit(struct partition *p, struct partition *from, gpa_t at, hpa_t to, uint64_t len,
                     unsigned access, hpa_t *old)
 {
+    const struct change c = {to, access, false};
     int rc = lend_range(from, to, len);
 
     if (rc)
@@ -197,9 +238,7 @@ static int map_unit(struct partition *p, struct partition *from, gpa_t at, hpa_t
     spin_lock(&p->lock);
     for (uint64_t i = 0; i < len / PAGE_SIZE; i++)
         old[i] = mapped_page(p, gpa(at.v + i * PAGE_SIZE));
-    rc = gpa_map_set(p->map, at, to, len, access);
-    if (!rc)
-        forget_overlay(p, at, len);
+    rc = change_map(p, &c, at, len);
     spin_unlock(&p->lock);
     if (rc) {
         settle(p); /* tables that it made and does not need go back to the pool */
@@ -254,53 +293,42 @@ int child_map(struct partition *p, struct partition *from, gpa_t at, const uint6
     return rc;
 }
 
-/* At most LARGE_PAGES pages; `change` is gpa_map_clear() or gpa_map_close(). */
-static int take_back(struct partition *p, gpa_t at, uint32_t pages,
-                     int (*change)(struct gpa_map *map, gpa_t at, uint64_t len))
+/* One batch, of small pages or one large one; *done of `count` units. */
+static int take_back(struct partition *p, gpa_t at, uint32_t count, bool large, bool closed,
+                     uint32_t *done)
 {
-    uint64_t len = (uint64_t)pages * PAGE_SIZE;
+    const struct change c = {hpa(0), 0, closed};
+    uint32_t pages = large ? LARGE_PAGES : (uint32_t)min_u64(count, LARGE_PAGES);
     hpa_t old[LARGE_PAGES];
     int rc;
 
+    *done = 0;
+    if (!unit_valid(at, large ? LARGE_SIZE : PAGE_SIZE, count))
+        return -EINVAL;
     spin_lock(&p->lock);
+    if (!large)
+        pages = up_to_overlay(p, at, pages);
     for (uint32_t i = 0; i < pages; i++)
         old[i] = mapped_page(p, gpa(at.v + i * PAGE_SIZE));
-    rc = change(p->map, at, len);
-    if (!rc)
-        forget_overlay(p, at, len);
+    rc = change_map(p, &c, at, pages * PAGE_SIZE);
     spin_unlock(&p->lock);
     if (rc || in_use(p, old, pages))
         settle(p);
-    if (!rc)
-        lent_back(p, old, pages);
-    return rc;
-}
-
-static int take_back_units(struct partition *p, gpa_t at, uint32_t count, bool large,
-                           int (*change)(struct gpa_map *map, gpa_t at, uint64_t len),
-                           uint32_t *done)
-{
-    uint64_t unit = large ? LARGE_SIZE : PAGE_SIZE;
-    uint32_t n = large ? 1 : (uint32_t)min_u64(count, LARGE_PAGES);
-    int rc;
-
-    *done = 0;
-    if (!unit_valid(at, unit, count))
-        return -EINVAL;
-    rc = take_back(p, at, (uint32_t)(n * (unit / PAGE_SIZE)), change);
-    if (!rc)
-        *done = n;
-    return rc;
+    if (rc)
+        return rc;
+    lent_back(p, old, pages);
+    *done = large ? 1 : pages;
+    return 0;
 }
 
 int child_unmap(struct partition *p, gpa_t at, uint32_t count, bool large, uint32_t *done)
 {
-    return take_back_units(p, at, count, large, gpa_map_clear, done);
+    return take_back(p, at, count, large, false, done);
 }
 
 int child_close(struct partition *p, gpa_t at, uint32_t count, bool large, uint32_t *done)
 {
-    return take_back_units(p, at, count, large, gpa_map_close, done);
+    return take_back(p, at, count, large, true, done);
 }
 
 static void track_leaf(void *ctx, uint64_t at, hpa_t to, uint64_t len)

@@ -11,24 +11,22 @@
 #define GUEST_ACCESS (ACCESS_READ | ACCESS_WRITE)
 #define ALL_ACCESS   (ACCESS_READ | ACCESS_WRITE | ACCESS_EXEC)
 
-static int translate(struct partition *p, gpa_t at, hpa_t to, unsigned access)
+static void flush(struct partition *p)
 {
     static const uint64_t everyone[PARTITION_MAX_VPS / 64] = {UINT64_MAX};
-    int rc = gpa_map_set(p->map, at, to, PAGE_SIZE, access);
-    uint64_t generation;
+    uint64_t generation = gpa_map_generation(p->map);
 
-    if (rc)
-        return rc;
-    generation = gpa_map_generation(p->map);
     vp_flush_tlb_sync(p, everyone);
     gpa_map_reclaim(p->map, generation);
-    return 0;
 }
 
 static int show(struct partition *p, struct overlay *o, gpa_t at, const void *bytes, size_t len)
 {
     int rc;
 
+    /* The bytes are the same, and the page below may be away just now. */
+    if (o->shown && o->at.v == at.v)
+        return 0;
     overlay_hide(p, o);
     if (gpa_map_lookup(p->map, at, GUEST_ACCESS, &o->below) || !memory_is_ram(o->below))
         return -EFAULT;
@@ -39,10 +37,13 @@ static int show(struct partition *p, struct overlay *o, gpa_t at, const void *by
     }
     memset(hpa_to_virt(o->frame), 0, PAGE_SIZE);
     memcpy(hpa_to_virt(o->frame), bytes, len);
-    rc = translate(p, at, o->frame, ACCESS_READ | ACCESS_EXEC);
+    rc = gpa_map_set(p->map, at, o->frame, PAGE_SIZE, ACCESS_READ | ACCESS_EXEC);
     if (rc)
         return rc;
+    flush(p);
     o->at = at;
+    o->access = ALL_ACCESS;
+    o->closed = false;
     o->shown = true;
     return 0;
 }
@@ -73,12 +74,21 @@ void overlay_free(struct partition *p, struct overlay *o)
     o->frame = hpa(0);
 }
 
+static int reveal(struct partition *p, const struct overlay *o)
+{
+    if (o->access)
+        return gpa_map_set(p->map, o->at, o->below, PAGE_SIZE, o->access);
+    return o->closed ? gpa_map_close(p->map, o->at, PAGE_SIZE)
+                     : gpa_map_clear(p->map, o->at, PAGE_SIZE);
+}
+
 void overlay_hide(struct partition *p, struct overlay *o)
 {
     if (!o->shown)
         return;
     /* The page has a leaf of its own since it was shown: nothing to allocate. */
-    if (translate(p, o->at, o->below, ALL_ACCESS))
+    if (reveal(p, o))
         panic("overlay at %lx of partition %lu cannot be taken away", o->at.v, p->id);
+    flush(p);
     o->shown = false;
 }
