@@ -90,7 +90,6 @@ struct partition {
     uint64_t hypercall_msr;
     struct overlay hypercall_page;
     uint64_t reference_tsc_msr;
-    bool reference_tsc_owed; /* its page was withheld when it should have been written */
     uint64_t tsc_invariant_control;
     struct partition_crash crash;
     struct partition_properties properties;
