@@ -179,15 +179,6 @@ struct hv_x64_synic_sint_deliverable_message {
 };
 HV_LAYOUT(sizeof(struct hv_x64_synic_sint_deliverable_message) == 48);
 
-/** HVMSG_X64_INTERRUPTION_DELIVERABLE. */
-struct hv_x64_interruption_deliverable_message {
-    struct hv_x64_intercept_message_header header;
-    uint32_t deliverable_type; /* HV_INTERRUPTION_EXTERNAL or HV_INTERRUPTION_NMI */
-    uint32_t reserved;
-};
-HV_LAYOUT(sizeof(struct hv_x64_interruption_deliverable_message) == 48);
-HV_LAYOUT(offsetof(struct hv_x64_interruption_deliverable_message, deliverable_type) == 40);
-
 /** HVMSG_OPAQUE_INTERCEPT: the message itself is in the VP's intercept message page. */
 struct hv_opaque_intercept_message {
     uint32_t vp_index;

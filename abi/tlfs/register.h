@@ -235,7 +235,6 @@ enum hv_interruption_type {
 #define HV_DELIVERABILITY_NMI        (1ULL << 0)
 #define HV_DELIVERABILITY_INTERRUPT  (1ULL << 1)
 #define HV_DELIVERABILITY_PRIO_MASK  (0xFULL << 2)
-#define HV_DELIVERABILITY_PRIO(v)    ((v) >> 2 & 0xF)
 #define HV_DELIVERABILITY_SINT_SHIFT 48
 
 /* Classes of registers in `dirty` of the register page; the parent sets them. */

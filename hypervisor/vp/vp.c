@@ -13,7 +13,6 @@
 #include "hypervisor/sched/clock.h"
 #include "hypervisor/sched/sched.h"
 #include "hypervisor/vp/delay.h"
-#include "hypervisor/vp/deliverable.h"
 #include "hypervisor/vp/handoff.h"
 #include "lib/errno.h"
 
@@ -273,8 +272,6 @@ void vp_run(struct vp *vp)
             return;
         }
         take_requests(vp);
-        if (vp->deliverability && deliverable_notify(vp))
-            continue;
         if (!runnable(vp)) {
             block(vp);
             return;

@@ -209,7 +209,7 @@ int vpreg_pending_event_set(struct vp *vp, uint32_t arg, uint32_t n,
     }
 }
 
-/* See deliverable.h. The bits of SINTs are kept, so that a VMM reads what it has written. */
+/* Kept, so that a VMM reads what it has written; no message is sent for it yet. */
 int vpreg_deliverability_get(struct vp *vp, uint32_t arg, uint32_t n, union hv_register_value *out)
 {
     out->reg64 = vp->deliverability;

@@ -22,7 +22,7 @@
 
 extern const uint8_t child_basic[], child_basic_end[], child_spin[], child_spin_end[],
     child_cpuid[], child_cpuid_end[], child_demand[], child_demand_end[], child_msr[],
-    child_msr_end[], child_except[], child_except_end[], child_window[], child_window_end[];
+    child_msr_end[], child_except[], child_except_end[];
 
 /* Pages of the pool that are ours now: a stack of frame numbers. */
 static uint64_t pool[POOL_PAGES + 1];
@@ -1026,94 +1026,6 @@ static void intercepted_exceptions(void)
     stop_listening();
 }
 
-/* The parent asks (HV_DELIVERABILITY_*) and is told as soon as it may be; the register is 0 then.
- */
-static void ask_deliverable(struct child *c, uint64_t what)
-{
-    const struct hv_register_assoc r = reg(HV_REGISTER_DELIVERABILITY_NOTIFICATIONS, what);
-
-    set_registers(c, 0, &r, 1);
-}
-
-static struct hv_x64_interruption_deliverable_message *deliverable(struct child *c, uint32_t type)
-{
-    struct hv_x64_interruption_deliverable_message *m =
-        message(c, HVMSG_X64_INTERRUPTION_DELIVERABLE);
-
-    EXPECT(m && m->deliverable_type == type, "type %u, not %u", m ? m->deliverable_type : 99, type);
-    EXPECT(!get_register(c, 0, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS), "the request stays");
-    return case_failed() ? NULL : m;
-}
-
-static void interrupt_window(struct child *c)
-{
-    struct hv_x64_io_port_intercept_message *io = io_intercept(c, 0x85);
-    struct hv_x64_interruption_deliverable_message *m;
-
-    REQUIRE(io, "no start");
-    ask_deliverable(c, HV_DELIVERABILITY_INTERRUPT);
-    go_on(c, &io->header, 2);
-    m = deliverable(c, HV_INTERRUPTION_EXTERNAL);
-    REQUIRE(m, "no window");
-    EXPECT((m->header.rflags & 0x200) && get_register(c, 0, HV_X64_REGISTER_RBX) == 1,
-           "rflags 0x%lx", m->header.rflags);
-    interrupt(c, HV_X64_INTERRUPT_TYPE_FIXED, 0x45);
-    run(c, 0);
-}
-
-static void nmi_window(struct child *c)
-{
-    struct hv_x64_io_port_intercept_message *io = io_intercept(c, 0x86);
-
-    REQUIRE(io, "no interrupt");
-    EXPECT((io->rax & 0xff) == 1, "%lu interrupts", io->rax & 0xff);
-    ask_deliverable(c, HV_DELIVERABILITY_NMI);
-    go_on(c, &io->header, 2);
-    REQUIRE(deliverable(c, HV_INTERRUPTION_NMI), "no window for an NMI");
-    interrupt(c, HV_X64_INTERRUPT_TYPE_NMI, 0);
-    run(c, 0);
-    io = io_intercept(c, 0x87);
-    REQUIRE(io, "no NMI");
-    ask_deliverable(c, HV_DELIVERABILITY_NMI);
-    go_on(c, &io->header, 2);
-    REQUIRE(deliverable(c, HV_INTERRUPTION_NMI), "no window after the NMI");
-    EXPECT(get_register(c, 0, HV_X64_REGISTER_RBX) == 7, "it comes inside of the handler");
-    EXPECT(!get_register(c, 0, HV_REGISTER_INTERRUPT_STATE), "NMIs are masked");
-    run(c, 0);
-}
-
-static void priority_window(struct child *c)
-{
-    struct hv_x64_io_port_intercept_message *io = io_intercept(c, 0x88);
-    struct hv_register_assoc cr8 = reg(HV_X64_REGISTER_CR8, 5);
-
-    REQUIRE(io, "no end of the NMI");
-    set_registers(c, 0, &cr8, 1);
-    ask_deliverable(c, HV_DELIVERABILITY_INTERRUPT | 5 << 2);
-    go_on(c, &io->header, 2);
-    delay_us(5000);
-    EXPECT(!(get_register(c, 0, HV_REGISTER_INTERCEPT_SUSPEND) & 1), "CR8 is not looked at");
-    cr8 = reg(HV_X64_REGISTER_CR8, 4);
-    set_registers(c, 0, &cr8, 1);
-    deliverable(c, HV_INTERRUPTION_EXTERNAL);
-}
-
-static void deliverability(void)
-{
-    struct child c;
-
-    listen();
-    REQUIRE(child_with_program(&c, 0, child_window, child_window_end), "no child");
-    run(&c, 0);
-    interrupt_window(&c);
-    if (!case_failed())
-        nmi_window(&c);
-    if (!case_failed())
-        priority_window(&c);
-    child_destroy(&c);
-    stop_listening();
-}
-
 static const struct test_case cases[] = {
     {"life_cycle", life_cycle, NEED_HV},
     {"deposits_are_checked", deposits_are_checked, NEED_HV},
@@ -1129,7 +1041,6 @@ static const struct test_case cases[] = {
     {"dirty_pages", dirty_pages, NEED_HV},
     {"installed_intercepts", installed_intercepts, NEED_HV},
     {"intercepted_exceptions", intercepted_exceptions, NEED_HV},
-    {"deliverability", deliverability, NEED_HV},
 };
 
 TEST_GROUP(child, cases);

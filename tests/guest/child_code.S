@@ -137,37 +137,4 @@ ud:
     iret
 child_except_end:
 
-    /* When interrupts and NMIs can be taken. */
-    .globl child_window, child_window_end
-child_window:
-    movw $(window_irq - child_window + 0x1000), (0x45 * 4)
-    movw $0, (0x45 * 4 + 2)
-    movw $(window_nmi - child_window + 0x1000), (2 * 4)
-    movw $0, (2 * 4 + 2)
-    mov $0x7000, %sp
-    xor %bx, %bx
-    xor %ax, %ax
-    cli
-    out %ax, $0x85                  /* the parent waits for an interrupt */
-    mov $1000, %cx
-1:  loop 1b
-    inc %bx
-    sti
-    nop
-    nop                             /* here it can be taken; the parent sends it */
-    cli
-    out %ax, $0x86                  /* 1; the parent waits for an NMI, and sends it */
-    out %ax, $0x88
-    sti                             /* the parent holds CR8 too high at first */
-2:  nop
-    jmp 2b
-window_irq:
-    inc %ax
-    iret
-window_nmi:
-    out %ax, $0x87                  /* the parent waits for another one */
-    mov $7, %bx
-    iret
-child_window_end:
-
     .code64

@@ -103,11 +103,8 @@ static void prepare_nmi(struct vp *vp)
         a->iret_pending = false;
         a->nmi_masked = false;
     }
-    if (!a->nmi_pending) {
-        if ((vp->deliverability & HV_DELIVERABILITY_NMI) && (a->iret_pending || !a->nmi_masked))
-            retry_soon(a);
+    if (!a->nmi_pending)
         return;
-    }
     if (!a->nmi_masked && !(c->event_inj & EVENT_VALID) && !(c->int_shadow & INT_SHADOW)) {
         c->event_inj = 2 | EVENT_NMI | EVENT_VALID;
         c->intercept[3] |= INTERCEPT3_IRET;
@@ -148,30 +145,8 @@ static void extint_put_back(struct vp_arch *a, int vector)
                                             memory_order_relaxed);
 }
 
-/*
- * The parent waits until an interrupt of a priority can be taken (deliverable.h): a request that
- * exits instead of being taken. False if `vector` (-1: none), which waits for delivery, may have
- * its turn before: there is one request only, so look again soon.
- */
-static bool request_window(struct vp *vp, int vector, bool extint)
-{
-    struct vp_arch *a = vp->arch;
-    uint64_t prio = HV_DELIVERABILITY_PRIO(vp->deliverability);
-
-    if (vector >= 0 && prio && (extint || prio < (uint64_t)vector >> 4)) {
-        retry_soon(a);
-        return false;
-    }
-    a->vmcb->int_ctl |= virq_request((uint8_t)(prio << 4), !prio);
-    a->vmcb->intercept[3] |= INTERCEPT3_VINTR;
-    if (svm_is_tcg)
-        a->vmcb->intercept[0] |= INTERCEPT0_CR8_WRITE;
-    return true;
-}
-
 void svm_events_prepare(struct vp *vp)
 {
-    bool window = vp->deliverability & HV_DELIVERABILITY_INTERRUPT;
     struct vp_arch *a = vp->arch;
     struct vmcb *c = a->vmcb;
     int vector = vapic_highest(vp);
@@ -179,21 +154,17 @@ void svm_events_prepare(struct vp *vp)
     prepare_nmi(vp);
     c->int_ctl = VINT_INTR_MASKING | vapic_tpr_get(vp) >> 4;
     c->intercept[0] &= ~INTERCEPT0_CR8_WRITE;
-    c->intercept[3] &= ~INTERCEPT3_VINTR;
     a->virq_vector = -1;
     a->virq_extint = false;
     if (vendor_vp_extint_pending(vp)) {
         a->virq_extint = true;
         vector = atomic_load_explicit(&a->extint_vector, memory_order_relaxed);
     }
-    if ((vector >= 0 || window) && (c->int_shadow & INT_SHADOW) && svm_is_tcg) {
+    if (vector >= 0 && (c->int_shadow & INT_SHADOW) && svm_is_tcg) {
         /* The shadow would be lost at VMRUN and the interrupt taken too early. */
         retry_soon(a);
         vector = -1;
-        window = false;
     }
-    if (window && request_window(vp, vector, a->virq_extint))
-        vector = -1;
     if (vector >= 0) {
         /* Either way it is in neither place while requested: the next one may arrive. */
         if (a->virq_extint)
