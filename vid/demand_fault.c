@@ -167,21 +167,19 @@ static int map(struct fault *fault)
 }
 
 /* One page, faulted in. HMM would fault in all of a hole in which one page is asked for. */
-static int fault_in(struct fault *fault, struct hmm_range *range, u64 address)
+static int fault_in(const struct fault *fault, struct hmm_range *range, u64 address)
 {
-    unsigned long pfn = 0;
-
+    memset(fault->pfns, 0, fault->step.pages * sizeof(*fault->pfns));
     range->start = address;
     range->end = address + PAGE_SIZE;
-    range->hmm_pfns = &pfn;
+    range->hmm_pfns = fault->pfns + (fault->page - fault->step.first);
     range->default_flags = HMM_PFN_REQ_FAULT | (fault->write ? HMM_PFN_REQ_WRITE : 0);
     return hmm_range_fault(range);
 }
 
 /* Then what there is of the step, as it is. */
-static int look_around(struct fault *fault, struct hmm_range *range)
+static int look_around(const struct fault *fault, struct hmm_range *range)
 {
-    memset(fault->pfns, 0, fault->step.pages * sizeof(*fault->pfns));
     range->start = fault->demand->memory.user_address + (fault->step.first << PAGE_SHIFT);
     range->end = range->start + ((u64)fault->step.pages << PAGE_SHIFT);
     range->hmm_pfns = fault->pfns;
@@ -189,8 +187,11 @@ static int look_around(struct fault *fault, struct hmm_range *range)
     return hmm_range_fault(range);
 }
 
-/* -EBUSY: the owner's memory has changed meanwhile. */
-static int serve_once(struct fault *fault)
+/*
+ * -EBUSY: the owner's memory has changed meanwhile, somewhere in the region. ALONE: just the page,
+ * which leaves less time for that.
+ */
+static int serve_once(struct fault *fault, bool alone)
 {
     struct vid_demand *demand = fault->demand;
     struct hmm_range range = {.notifier = &demand->notifier};
@@ -200,7 +201,7 @@ static int serve_once(struct fault *fault)
     range.notifier_seq = mmu_interval_read_begin(&demand->notifier);
     mmap_read_lock(mm);
     error = fault_in(fault, &range, demand->memory.user_address + (fault->page << PAGE_SHIFT));
-    if (!error)
+    if (!error && !alone)
         error = look_around(fault, &range);
     mmap_read_unlock(mm);
     if (error)
@@ -223,11 +224,11 @@ static bool is_page_wanted(u16 status)
 static int serve(struct fault *fault)
 {
     unsigned long end = jiffies + RETRY_TIMEOUT;
-    int error;
+    int error = 0;
 
     for (;;) {
         fault->status = HV_STATUS_SUCCESS;
-        error = serve_once(fault);
+        error = serve_once(fault, error == -EBUSY);
         if (fatal_signal_pending(current))
             return -EINTR;
         if (error < 0 && is_page_wanted(fault->status)) {

@@ -481,7 +481,7 @@ static void *disturb(void *data)
         pid_t child;
 
         madvise(word(change->memory, at * PAGE), PAGE, MADV_DONTNEED);
-        if (i % 4 == 0)
+        if (i % 32 == 16)
             madvise(word(change->memory, change->size / 2), LARGE, MADV_PAGEOUT);
         if (i % 16 == 0)
             write_number("/proc/sys/vm/compact_memory", 1);
@@ -515,7 +515,8 @@ static const char *patrol(struct machine *m, double duration)
         const char *problem = machine_next(m, &exit);
 
         if (problem)
-            return problem;
+            return explain("after %u passes, %ld faults, %ld invalidations: %s", passes,
+                           counter(m, "faults"), counter(m, "invalidations"), problem);
         if (exit.memory)
             return explain("access %u of %#llx came to user space", exit.access,
                            (unsigned long long)exit.address);

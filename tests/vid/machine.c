@@ -108,12 +108,13 @@ int machine_errno;
 const char *explain(const char *format, ...)
 {
     static char text[256];
+    char fresh[sizeof(text)]; /* an earlier text may be among the arguments */
     va_list list;
 
     va_start(list, format);
-    vsnprintf(text, sizeof(text), format, list);
+    vsnprintf(fresh, sizeof(fresh), format, list);
     va_end(list);
-    return text;
+    return memcpy(text, fresh, sizeof(text));
 }
 
 static const char *failed(const char *what)
