@@ -15,6 +15,9 @@ SHARE_ERROR, CAP_ERROR, RESERVE_ERROR = 0.03, 1, 1
 # cyclictest: the time between two wakes, and the bound of the 99th percentile.
 INTERVAL_US, LATENCY_MS, LATENCY_MAX_MS = 5000, 20, 200
 SHELL_MS = 1000
+# Tests of the flat kernel that do not end, and what it says when they begin.
+BUSY, STORM = ("spin", "# spinning"), ("storm", "# storming")
+CALLS = ("hostile case=random_hypercalls n=1000000000", "# guest tests")
 
 
 def run_times(machine):
