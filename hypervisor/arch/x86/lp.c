@@ -249,6 +249,10 @@ static void level_work(struct lp *lp)
     for (uint32_t i = 0; i < lp_count; i++)
         if (sched_level(&lp->sched, &lps[i]->sched, clock_tsc()))
             return;
+    /* Whoever runs alone has no tick: it looks here when it is told to. */
+    for (uint32_t i = 0; sched_lp_crowded(&lp->sched) && i < lp_count; i++)
+        if (lps[i] != lp && lps[i]->runs_vps && !sched_lp_crowded(&lps[i]->sched))
+            lp_reschedule(lps[i]);
 }
 
 static struct sched_entity *choose(struct lp *lp, struct sched_slice *slice)
