@@ -80,6 +80,13 @@ int gpa_map_clear(struct gpa_map *map, gpa_t at, uint64_t len)
     return err;
 }
 
+int gpa_map_put(struct gpa_map *map, gpa_t at, struct gpa_backing backing, uint64_t len)
+{
+    if (backing.access)
+        return gpa_map_set(map, at, backing.to, len, backing.access);
+    return backing.closed ? gpa_map_close(map, at, len) : gpa_map_clear(map, at, len);
+}
+
 int gpa_map_lookup(struct gpa_map *map, gpa_t at, unsigned access, hpa_t *out)
 {
     struct pagetable_leaf leaf;

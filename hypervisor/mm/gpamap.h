@@ -51,6 +51,16 @@ int gpa_map_close(struct gpa_map *map, gpa_t at, uint64_t len);
 /** Forget [at, at + len); holes are fine. Returns 0, -EINVAL or -ENOMEM; then nothing changed. */
 int gpa_map_clear(struct gpa_map *map, gpa_t at, uint64_t len);
 
+/** What stands behind guest addresses: memory from `to` on, a closed page, or nothing. */
+struct gpa_backing {
+    hpa_t to;
+    unsigned access; /* enum access bits; 0: no memory */
+    bool closed;     /* then */
+};
+
+/** Put [at, at + len) on `backing`: one of the three above, with its errors. */
+int gpa_map_put(struct gpa_map *map, gpa_t at, struct gpa_backing backing, uint64_t len);
+
 /**
  * Host address of the byte at `at`, if the partition has all of `access` (enum access bits)
  * there. Returns 0; -EACCES if it has less there, perhaps nothing, but the address is known; or

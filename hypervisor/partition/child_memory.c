@@ -137,45 +137,39 @@ static hpa_t mapped_page(struct partition *p, gpa_t at)
     hpa_t page;
 
     if (o->shown && o->at.v == at.v)
-        return o->below;
+        return o->below.to;
     return gpa_map_lookup(p->map, at, ACCESS_READ, &page) ? hpa(0) : page;
 }
 
-/* What the parent wants at an address: memory, or to close it, or to forget it. */
-struct change {
-    hpa_t to; /* 0: none; that page is nobody's RAM */
-    unsigned access;
-    bool closed;
-};
+/* The backing of what lies `offset` further on. No memory: 0, where nobody's RAM is. */
+static struct gpa_backing further(struct gpa_backing b, uint64_t offset)
+{
+    if (b.access)
+        b.to.v += offset;
+    return b;
+}
 
-static int change_piece(struct partition *p, const struct change *c, gpa_t at, uint64_t from,
+static int change_piece(struct partition *p, struct gpa_backing b, gpa_t at, uint64_t from,
                         uint64_t to)
 {
-    if (from == to)
-        return 0;
-    if (c->to.v)
-        return gpa_map_set(p->map, gpa(at.v + from), hpa(c->to.v + from), to - from, c->access);
-    return c->closed ? gpa_map_close(p->map, gpa(at.v + from), to - from)
-                     : gpa_map_clear(p->map, gpa(at.v + from), to - from);
+    return from == to ? 0 : gpa_map_put(p->map, gpa(at.v + from), further(b, from), to - from);
 }
 
 /*
  * Under the lock. An overlay stays where it is, whatever happens to the page below it. A range with
  * one is a large unit, or just that page.
  */
-static int change_map(struct partition *p, const struct change *c, gpa_t at, uint64_t len)
+static int change_map(struct partition *p, struct gpa_backing b, gpa_t at, uint64_t len)
 {
     struct overlay *o = &p->hypercall_page;
     uint64_t before = o->at.v - at.v; /* beyond any length if it lies below */
 
     if (!o->shown || before >= len)
-        return change_piece(p, c, at, 0, len);
+        return change_piece(p, b, at, 0, len);
     /* These cannot fail: the overlay is a small page, so the unit has its table. */
-    if (change_piece(p, c, at, 0, before) || change_piece(p, c, at, before + PAGE_SIZE, len))
+    if (change_piece(p, b, at, 0, before) || change_piece(p, b, at, before + PAGE_SIZE, len))
         panic("around the overlay at %lx of partition %lu", o->at.v, p->id);
-    o->below = hpa(c->to.v ? c->to.v + before : 0);
-    o->access = c->access;
-    o->closed = c->closed;
+    o->below = further(b, before);
     return 0;
 }
 
@@ -230,7 +224,7 @@ static int lend_range(struct partition *from, hpa_t first, uint64_t len)
 static int map_unit(struct partition *p, struct partition *from, gpa_t at, hpa_t to, uint64_t len,
                     unsigned access, hpa_t *old)
 {
-    const struct change c = {to, access, false};
+    const struct gpa_backing b = {to, access, false};
     int rc = lend_range(from, to, len);
 
     if (rc)
@@ -238,7 +232,7 @@ static int map_unit(struct partition *p, struct partition *from, gpa_t at, hpa_t
     spin_lock(&p->lock);
     for (uint64_t i = 0; i < len / PAGE_SIZE; i++)
         old[i] = mapped_page(p, gpa(at.v + i * PAGE_SIZE));
-    rc = change_map(p, &c, at, len);
+    rc = change_map(p, b, at, len);
     spin_unlock(&p->lock);
     if (rc) {
         settle(p); /* tables that it made and does not need go back to the pool */
@@ -297,7 +291,7 @@ int child_map(struct partition *p, struct partition *from, gpa_t at, const uint6
 static int take_back(struct partition *p, gpa_t at, uint32_t count, bool large, bool closed,
                      uint32_t *done)
 {
-    const struct change c = {hpa(0), 0, closed};
+    const struct gpa_backing b = {hpa(0), 0, closed};
     uint32_t pages = large ? LARGE_PAGES : (uint32_t)min_u64(count, LARGE_PAGES);
     hpa_t old[LARGE_PAGES];
     int rc;
@@ -310,7 +304,7 @@ static int take_back(struct partition *p, gpa_t at, uint32_t count, bool large, 
         pages = up_to_overlay(p, at, pages);
     for (uint32_t i = 0; i < pages; i++)
         old[i] = mapped_page(p, gpa(at.v + i * PAGE_SIZE));
-    rc = change_map(p, &c, at, pages * PAGE_SIZE);
+    rc = change_map(p, b, at, pages * PAGE_SIZE);
     spin_unlock(&p->lock);
     if (rc || in_use(p, old, pages))
         settle(p);

@@ -22,13 +22,14 @@ static void flush(struct partition *p)
 
 static int show(struct partition *p, struct overlay *o, gpa_t at, const void *bytes, size_t len)
 {
+    hpa_t below;
     int rc;
 
     /* The bytes are the same, and the page below may be away just now. */
     if (o->shown && o->at.v == at.v)
         return 0;
     overlay_hide(p, o);
-    if (gpa_map_lookup(p->map, at, GUEST_ACCESS, &o->below) || !memory_is_ram(o->below))
+    if (gpa_map_lookup(p->map, at, GUEST_ACCESS, &below) || !memory_is_ram(below))
         return -EFAULT;
     if (!o->frame.v) {
         rc = partition_alloc(p, 1, &o->frame);
@@ -42,8 +43,7 @@ static int show(struct partition *p, struct overlay *o, gpa_t at, const void *by
         return rc;
     flush(p);
     o->at = at;
-    o->access = ALL_ACCESS;
-    o->closed = false;
+    o->below = (struct gpa_backing){below, ALL_ACCESS, false};
     o->shown = true;
     return 0;
 }
@@ -74,20 +74,12 @@ void overlay_free(struct partition *p, struct overlay *o)
     o->frame = hpa(0);
 }
 
-static int reveal(struct partition *p, const struct overlay *o)
-{
-    if (o->access)
-        return gpa_map_set(p->map, o->at, o->below, PAGE_SIZE, o->access);
-    return o->closed ? gpa_map_close(p->map, o->at, PAGE_SIZE)
-                     : gpa_map_clear(p->map, o->at, PAGE_SIZE);
-}
-
 void overlay_hide(struct partition *p, struct overlay *o)
 {
     if (!o->shown)
         return;
     /* The page has a leaf of its own since it was shown: nothing to allocate. */
-    if (reveal(p, o))
+    if (gpa_map_put(p->map, o->at, o->below, PAGE_SIZE))
         panic("overlay at %lx of partition %lu cannot be taken away", o->at.v, p->id);
     flush(p);
     o->shown = false;

@@ -2,6 +2,7 @@
 #ifndef PARTITION_OVERLAY_H
 #define PARTITION_OVERLAY_H
 
+#include "hypervisor/mm/gpamap.h"
 #include "lib/types.h"
 
 struct partition;
@@ -13,11 +14,9 @@ struct partition;
  */
 struct overlay {
     bool shown;
-    gpa_t at;        /* where it is shown */
-    hpa_t below;     /* the guest's page there */
-    unsigned access; /* of the guest to that page, enum access bits; 0: it has none there now, */
-    bool closed;     /* but the address is known */
-    hpa_t frame;     /* ours; kept while hidden, so that hiding and showing again cannot fail */
+    gpa_t at;                 /* where it is shown */
+    struct gpa_backing below; /* of the guest's page there */
+    hpa_t frame; /* ours; kept while hidden, so that hiding and showing again cannot fail */
 };
 
 /** Free pages of its pool that a partition keeps for overlays: the frame, and tables around it. */
