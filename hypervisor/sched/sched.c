@@ -694,13 +694,19 @@ void sched_relinquish(struct sched_entity *e, uint64_t now)
     spin_unlock(&lp->lock);
 }
 
-/* May a queued entity of `from` go to `to`? Both locked. */
-static bool entity_may_move(struct sched_entity *e, struct sched_lp *from,
-                            const struct sched_lp *to)
+/* Does nothing keep an entity that does not run from having another home? Both locked. */
+static bool entity_movable(const struct sched_entity *e, const struct sched_lp *from,
+                           const struct sched_lp *to)
+{
+    return e != from->last && e != from->saving &&
+           to->reserve_sum + e->params.reserve <= SCHED_FRACTION_ONE;
+}
+
+/* May another LP take a queued entity on its own account? Both locked. */
+static bool entity_takable(struct sched_entity *e, struct sched_lp *from, const struct sched_lp *to)
 {
     entity_refresh(from, e);
-    return !e->params.pinned && !e->throttled && e != from->last && e != from->saving &&
-           to->reserve_sum + e->params.reserve <= SCHED_FRACTION_ONE;
+    return !e->params.pinned && !e->throttled && entity_movable(e, from, to);
 }
 
 /* Whether an LP keeps somebody when one of its queue leaves: not the only one it is about to start.
@@ -717,7 +723,7 @@ static struct sched_entity *steal_candidate(const struct sched_lp *idle, struct 
     {
         struct sched_entity *e = list_entry(it, struct sched_entity, link);
 
-        if (entity_may_move(e, busy, idle))
+        if (entity_takable(e, busy, idle))
             return e;
     }
     return NULL;
@@ -739,8 +745,8 @@ static int64_t lp_load(const struct sched_lp *lp)
 }
 
 /*
- * What `ahead` takes from `behind`, both locked: the lightest after whose move the clock of
- * `behind` is the faster one, or else the heaviest.
+ * What `ahead` takes from `behind`, both locked: the lightest after whose move the time of `behind`
+ * runs faster, or else the heaviest.
  */
 static struct sched_entity *level_candidate(struct sched_lp *ahead, struct sched_lp *behind)
 {
@@ -752,7 +758,7 @@ static struct sched_entity *level_candidate(struct sched_lp *ahead, struct sched
         struct sched_entity *e = list_entry(it, struct sched_entity, link);
         bool best_turns, turns;
 
-        if (!entity_may_move(e, behind, ahead))
+        if (!entity_takable(e, behind, ahead))
             continue;
         turns = 2 * (int64_t)e->params.weight > excess;
         best_turns = best && 2 * (int64_t)best->params.weight > excess;
@@ -763,19 +769,26 @@ static struct sched_entity *level_candidate(struct sched_lp *ahead, struct sched
     return best;
 }
 
+/* Give an entity that is in no queue another home; both locked. */
+static void entity_rehome(struct sched_entity *e, struct sched_lp *from, struct sched_lp *to)
+{
+    if (from->resume == e)
+        from->resume = NULL;
+    from->reserve_sum -= e->params.reserve;
+    to->reserve_sum += e->params.reserve;
+    /* Release: whoever finds the home finds the entity as it is there. */
+    atomic_store_explicit(&e->lp, to, memory_order_release);
+}
+
 /* Move a queued entity; both locked. */
 static void entity_move(struct sched_entity *e, struct sched_lp *from, struct sched_lp *to)
 {
     entity_leave(from, e);
     lp_dequeue(from, e);
-    if (from->resume == e)
-        from->resume = NULL;
-    from->reserve_sum -= e->params.reserve;
-    to->reserve_sum += e->params.reserve;
     entity_join(to, e);
     list_append(&to->queue, &e->link);
     atomic_fetch_add_explicit(&to->waiting, 1, memory_order_relaxed);
-    atomic_store_explicit(&e->lp, to, memory_order_release);
+    entity_rehome(e, from, to);
 }
 
 /* Lock two LPs and bring them up to date. */
@@ -800,19 +813,14 @@ void sched_move(struct sched_entity *e, struct sched_lp *to, uint64_t now)
     if (!from || from == to)
         return;
     lps_lock(from, to, now);
-    if (sched_entity_lp(e) == from && e != from->current && e != from->last && e != from->saving &&
-        to->reserve_sum + e->params.reserve <= SCHED_FRACTION_ONE) {
+    if (sched_entity_lp(e) == from && e != from->current && entity_movable(e, from, to)) {
         if (e->state == SCHED_QUEUED) {
             entity_refresh(from, e);
             if (!e->throttled)
                 entity_move(e, from, to);
         } else {
-            if (from->resume == e)
-                from->resume = NULL;
-            from->reserve_sum -= e->params.reserve;
-            to->reserve_sum += e->params.reserve;
             e->period = to->period;
-            atomic_store_explicit(&e->lp, to, memory_order_release);
+            entity_rehome(e, from, to);
         }
     }
     lps_unlock(from, to);
@@ -838,14 +846,10 @@ bool sched_steal(struct sched_lp *idle, struct sched_lp *busy, uint64_t now)
 
 bool sched_level_due(struct sched_lp *lp, uint64_t now)
 {
-    bool due;
-
-    spin_lock(&lp->lock);
-    due = now >= lp->level_after;
-    if (due)
-        lp->level_after = now + lp->config->level;
-    spin_unlock(&lp->lock);
-    return due;
+    if (now < lp->level_after)
+        return false;
+    lp->level_after = now + lp->config->level;
+    return true;
 }
 
 /* How far the time of `lp` is ahead of that of `other`; both locked. */

@@ -108,9 +108,10 @@ struct sched_lp {
     uint64_t base;  /* virtual time plus this is what LPs compare */
     bool rested;    /* was idle, so its time says nothing until it is set by another's */
     uint64_t steal_after;
-    uint64_t level_after;
     uint32_t reserve_sum; /* over attached entities, at most SCHED_FRACTION_ONE */
     bool idle;            /* the last pick found nothing */
+
+    uint64_t level_after; /* of this LP alone, no lock */
 
     _Atomic uint32_t waiting; /* length of `queue`; written under the lock, a hint for others */
 };
