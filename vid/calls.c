@@ -10,8 +10,7 @@
 #define SET_REGISTERS_MAX 2
 
 /* Pages that are unmapped in one call. */
-#define UNITS_MAX   512U
-#define LARGE_SHIFT 9
+#define UNITS_MAX 512U
 
 /* A doorbell's connection is disconnected differently from others. */
 #define DISCONNECT_DOORBELL 0x1U
@@ -164,7 +163,7 @@ int vid_unmap_gpa(u64 id, u64 frame, u64 units, bool large)
     for (u64 at = 0; at < units;) {
         struct hv_input_unmap_gpa_pages in = {
             .target_partition_id = id,
-            .target_gpa_base = frame + (large ? at << LARGE_SHIFT : at),
+            .target_gpa_base = frame + (large ? at << VID_LARGE_SHIFT : at),
             .unmap_flags = large ? HV_UNMAP_GPA_LARGE_PAGE : 0,
         };
         u32 some = min_t(u64, units - at, UNITS_MAX);

@@ -26,6 +26,13 @@ int vid_get_register(u64 id, u32 index, u32 name, u64 *value);
 /** Sets 64-bit registers in the order given. */
 int vid_set_registers(u64 id, u32 index, const u32 *names, const u64 *values, u16 count);
 
+/* Guest memory is mapped in pages of 4 KiB and, where it can be, of 2 MiB. */
+#define VID_LARGE_SHIFT 9
+#define VID_LARGE_PAGES (1U << VID_LARGE_SHIFT)
+
+/** Elements of a list of HvCallMapGpaPages, whose input is a page. */
+#define VID_MAP_MAX ((PAGE_SIZE - sizeof(struct hv_input_map_gpa_pages)) / sizeof(u64))
+
 /*
  * Guest memory: UNITS pages, of 2 MiB if LARGE, from a guest frame on. Nothing is there any more;
  * or there is memory that the guest cannot reach now, at most VID_HIDE_MAX units. The second does

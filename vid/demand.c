@@ -4,14 +4,10 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include "calls.h"
 #include "demand_priv.h"
 #include "hvcall.h"
 #include "trace.h"
 #include "vid.h"
-
-/* Units of a list without elements that one call may have; a list with elements has no more. */
-#define CALL_MAX ((PAGE_SIZE - sizeof(struct hv_input_map_gpa_pages)) / sizeof(u64))
 
 bool vid_demand_possible(void)
 {
@@ -61,7 +57,7 @@ void vid_demand_hide(struct vid_demand *demand, u64 page, u32 pages)
     s64 gone = 0;
 
     /* A call of the whole step frees the tables below it, and needs none. */
-    take_away(demand, page, pages, pages == VID_DEMAND_STEP);
+    take_away(demand, page, pages, pages == VID_LARGE_PAGES);
     for_each_set_bit_from(at, demand->present, page + pages) gone++;
     bitmap_clear(demand->present, page, pages);
     clear_bit(step.index, demand->large);
@@ -126,13 +122,13 @@ static int map_nothing(struct vid_demand *demand, u64 frame, u64 units, bool lar
 
     for (u64 at = 0; at < units && !error;) {
         struct vid_list_call call = {.code = HVCALL_MAP_GPA_PAGES,
-                                     .reps = min_t(u64, units - at, CALL_MAX),
+                                     .reps = min_t(u64, units - at, VID_MAP_MAX),
                                      .in = in,
                                      .pool = &demand->partition->pool};
 
         *in = (struct hv_input_map_gpa_pages){
             .target_partition_id = demand->partition->id,
-            .target_gpa_base = frame + (large ? at << STEP_SHIFT : at),
+            .target_gpa_base = frame + (large ? at << VID_LARGE_SHIFT : at),
             .map_flags = HV_MAP_GPA_NO_ACCESS | (large ? HV_MAP_GPA_LARGE_PAGE : 0),
         };
         error = vid_call_list(&call);
@@ -147,12 +143,12 @@ static int for_each_part(struct vid_demand *demand,
                          int (*fn)(struct vid_demand *demand, u64 frame, u64 units, bool large))
 {
     u64 first = demand->memory.first_frame, end = first + demand->memory.pages;
-    u64 head = min_t(u64, round_up(first, VID_DEMAND_STEP), end);
-    u64 tail = max_t(u64, round_down(end, VID_DEMAND_STEP), head);
+    u64 head = min_t(u64, round_up(first, VID_LARGE_PAGES), end);
+    u64 tail = max_t(u64, round_down(end, VID_LARGE_PAGES), head);
     int error = fn(demand, first, head - first, false);
 
     if (!error)
-        error = fn(demand, head, (tail - head) >> STEP_SHIFT, true);
+        error = fn(demand, head, (tail - head) >> VID_LARGE_SHIFT, true);
     return error ? error : fn(demand, tail, end - tail, false);
 }
 

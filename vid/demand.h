@@ -13,9 +13,6 @@
 struct vid_partition;
 struct vid_demand;
 
-/** Elements of the buffer with which a fault is served: a page of them. */
-#define VID_DEMAND_STEP 512U
-
 /** The user memory of a region, of this process. */
 struct vid_demand_memory {
     u64 first_frame; /* of the guest */

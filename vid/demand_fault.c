@@ -10,8 +10,6 @@
 #include "trace.h"
 #include "vid.h"
 
-#define LIST_MAX ((PAGE_SIZE - sizeof(struct hv_input_map_gpa_pages)) / sizeof(u64))
-
 /* How long one fault may lose against changes of the owner's memory; then the guest runs again. */
 #define RETRY_TIMEOUT (HZ / 2)
 
@@ -69,7 +67,7 @@ static int map_run(struct fault *fault, u32 at, u32 count, bool large)
         frames[i] = frame_of(fault->pfns[at + i]);
     error = vid_call_list(&call);
     fault->status = call.status;
-    done = large ? call.done * VID_DEMAND_STEP : call.done;
+    done = large ? call.done * VID_LARGE_PAGES : call.done;
     for (u32 i = 0; i < done; i++) {
         if (!test_and_set_bit(first + i, demand->present))
             vid_demand_count(demand, 1, false);
@@ -98,9 +96,9 @@ static bool is_large(const struct fault *fault)
 {
     u64 first = frame_of(fault->pfns[0]);
 
-    if (fault->step.pages != VID_DEMAND_STEP || first % VID_DEMAND_STEP)
+    if (fault->step.pages != VID_LARGE_PAGES || first % VID_LARGE_PAGES)
         return false;
-    for (u32 i = 0; i < VID_DEMAND_STEP; i++)
+    for (u32 i = 0; i < VID_LARGE_PAGES; i++)
         if (!(fault->pfns[i] & HMM_PFN_VALID) || frame_of(fault->pfns[i]) != first + i ||
             is_writable(fault, fault->pfns[i]) != is_writable(fault, fault->pfns[0]))
             return false;
@@ -110,10 +108,10 @@ static bool is_large(const struct fault *fault)
 static int map_large(struct fault *fault)
 {
     struct vid_demand *demand = fault->demand;
-    int error = map_run(fault, 0, VID_DEMAND_STEP, true);
+    int error = map_run(fault, 0, VID_LARGE_PAGES, true);
 
     if (!error && !test_and_set_bit(fault->step.index, demand->large))
-        atomic64_add(VID_DEMAND_STEP, &demand->partition->counters.large);
+        atomic64_add(VID_LARGE_PAGES, &demand->partition->counters.large);
     return error;
 }
 
@@ -123,7 +121,7 @@ static u32 run_end(const struct fault *fault, u32 at)
     bool writable = is_writable(fault, fault->pfns[at]);
     u32 end = at + 1;
 
-    while (end < fault->step.pages && end - at < LIST_MAX && is_wanted(fault, end) &&
+    while (end < fault->step.pages && end - at < VID_MAP_MAX && is_wanted(fault, end) &&
            is_writable(fault, fault->pfns[end]) == writable)
         end++;
     return end;
@@ -212,11 +210,6 @@ static int serve_once(struct fault *fault, bool alone)
     return error;
 }
 
-static bool is_page_wanted(u16 status)
-{
-    return status == HV_STATUS_INSUFFICIENT_MEMORY || status == HV_STATUS_INSUFFICIENT_ROOT_MEMORY;
-}
-
 /*
  * Until it is served, or is not to be. A page of which the hypervisor cannot lend more, as it can
  * be with the page of zeros, is read from a copy of the guest's own.
@@ -231,7 +224,7 @@ static int serve(struct fault *fault)
         error = serve_once(fault, error == -EBUSY);
         if (fatal_signal_pending(current))
             return -EINTR;
-        if (error < 0 && is_page_wanted(fault->status)) {
+        if (error < 0 && vid_status_needs_memory(fault->status)) {
             error = vid_pool_deposit_for(&fault->demand->partition->pool, fault->status);
             if (error)
                 return error;

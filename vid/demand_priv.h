@@ -6,9 +6,8 @@
 
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include "calls.h"
 #include "demand.h"
-
-#define STEP_SHIFT 9
 
 /*
  * Pages are counted from the region's first one. A step is what one leaf of 2 MiB of the guest can
@@ -39,12 +38,12 @@ static inline struct vid_step vid_step_of(const struct vid_demand *demand, u64 p
 {
     const struct vid_demand_memory *m = &demand->memory;
     u64 frame = m->first_frame + page;
-    u64 start = max_t(u64, round_down(frame, VID_DEMAND_STEP), m->first_frame);
+    u64 start = max_t(u64, round_down(frame, VID_LARGE_PAGES), m->first_frame);
     u64 end =
-        min_t(u64, round_down(frame, VID_DEMAND_STEP) + VID_DEMAND_STEP, m->first_frame + m->pages);
+        min_t(u64, round_down(frame, VID_LARGE_PAGES) + VID_LARGE_PAGES, m->first_frame + m->pages);
 
     return (struct vid_step){start - m->first_frame, end - start,
-                             (frame >> STEP_SHIFT) - (m->first_frame >> STEP_SHIFT)};
+                             (frame >> VID_LARGE_SHIFT) - (m->first_frame >> VID_LARGE_SHIFT)};
 }
 
 /** Counts pages that have come or gone, for debugfs. */

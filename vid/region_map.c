@@ -7,11 +7,6 @@
 #include "region.h"
 #include "vid.h"
 
-/* Pages are pinned and mapped in steps that end at these boundaries of the guest. */
-#define LARGE_PAGES 512U
-#define LARGE_SHIFT 9
-
-#define MAP_MAX     ((PAGE_SIZE - sizeof(struct hv_input_map_gpa_pages)) / sizeof(u64))
 #define EXTENTS_MAX ((PAGE_SIZE - sizeof(struct vid_extents)) / sizeof(struct vid_extent))
 
 /* What a mapping works with; each is a page. */
@@ -60,7 +55,7 @@ static bool is_large(struct page *const *pages, u32 count)
 {
     u64 first = page_to_pfn(pages[0]);
 
-    if (count != LARGE_PAGES || first % LARGE_PAGES)
+    if (count != VID_LARGE_PAGES || first % VID_LARGE_PAGES)
         return false;
     for (u32 i = 1; i < count; i++)
         if (page_to_pfn(pages[i]) != first + i)
@@ -87,7 +82,7 @@ static int map_list(struct mapper *mapper, u64 guest_frame, struct page *const *
     for (u32 i = 0; i < call.reps; i++)
         frames[i] = page_to_pfn(pages[i]);
     error = vid_call_list(&call);
-    mapper->region->mapped += large ? (u64)call.done << LARGE_SHIFT : call.done;
+    mapper->region->mapped += large ? (u64)call.done << VID_LARGE_SHIFT : call.done;
     return error;
 }
 
@@ -97,7 +92,7 @@ static int map_step(struct mapper *mapper, u64 guest_frame, u32 count, bool larg
     int error = 0;
 
     for (u32 at = 0; at < count && !error;) {
-        u32 some = large ? count : min_t(u32, count - at, MAP_MAX);
+        u32 some = large ? count : min_t(u32, count - at, VID_MAP_MAX);
 
         error = map_list(mapper, guest_frame + at, mapper->pinned + at, some, large);
         at += some;
@@ -138,13 +133,14 @@ static int pin_step(struct mapper *mapper, u64 address, u32 pages, unsigned int 
     return 0;
 }
 
+/* In steps that end where a large page of the guest does. */
 static int map_all(struct mapper *mapper, unsigned int pin_flags)
 {
     struct vid_region *region = mapper->region;
 
     for (u64 at = 0; at < region->pages;) {
         u64 guest_frame = region->first_frame + at;
-        u32 step = min_t(u64, region->pages - at, LARGE_PAGES - guest_frame % LARGE_PAGES);
+        u32 step = min_t(u64, region->pages - at, VID_LARGE_PAGES - guest_frame % VID_LARGE_PAGES);
         bool large;
         int error;
 
@@ -188,8 +184,9 @@ int vid_region_unmap(struct vid_partition *partition, struct vid_region *region)
         for (u32 i = 0; i < block->used && at < region->mapped; i++) {
             const struct vid_extent *extent = &block->list[i];
             u64 pages = min_t(u64, extent->pages, region->mapped - at);
-            int error = vid_unmap_gpa(partition->id, region->first_frame + at,
-                                      extent->large ? pages >> LARGE_SHIFT : pages, extent->large);
+            int error =
+                vid_unmap_gpa(partition->id, region->first_frame + at,
+                              extent->large ? pages >> VID_LARGE_SHIFT : pages, extent->large);
 
             first_error = first_error ?: error;
             at += extent->pages;
