@@ -188,6 +188,13 @@ def left_overs(run):
     return f"{len(partitions)} partitions, {kept} pages"
 
 
+def expect_nothing_left(run, after):
+    """Ends take a moment: waits, with a bound, until nothing is left of children."""
+    end = time.monotonic() + LEFT_S
+    while left_overs(run) != NOTHING:
+        expect(time.monotonic() < end, f"{after}: {left_overs(run)}")
+
+
 def check_kill(run):
     """kill -9 of the worker at many moments leaves nothing."""
     count = KILLS if run.full else SHORT_KILLS
@@ -198,9 +205,7 @@ def check_kill(run):
         run.machine.run(f"pkill -KILL -P $(cat {path}.pid) || kill -KILL $(cat {path}.pid); true")
         run.wait_end(path)
         run.machine.run(f"rm -f {path}.*")
-    end = time.monotonic() + LEFT_S
-    while left_overs(run) != NOTHING:
-        expect(time.monotonic() < end, left_overs(run))
+    expect_nothing_left(run, f"{count} workers were killed")
     return f"{count} workers"
 
 
@@ -219,9 +224,7 @@ def check_deposits(run):
             return f"{n - 1} deposits"
         expect(status == 1 and len(said.splitlines()) == 1,
                f"deposit {n} failed: status {status}, {said}")
-        end = time.monotonic() + LEFT_S
-        while left_overs(run) != NOTHING:
-            expect(time.monotonic() < end, f"deposit {n} failed: {left_overs(run)}")
+        expect_nothing_left(run, f"deposit {n} failed")
     raise Trouble(f"after {DEPOSITS_MAX} failed deposits there are still more")
 
 
