@@ -39,7 +39,8 @@ FLAT_LONG_GROUPS = ",stimer"
 FLAT_IGNORED = ("stimer.tsc_frequency",)
 LOAD_S, SHORT_LOAD_S = 60, 10
 KILLS, SHORT_KILLS = 500, 8
-FAIL_DEPOSIT = "/sys/kernel/debug/bulkhead-vid/fail_deposit"
+DEBUG_FOLDER = "/sys/kernel/debug/bulkhead-vid"
+FAIL_DEPOSIT = f"{DEBUG_FOLDER}/fail_deposit"
 DEPOSITS_MAX = 400
 # What is left when all is well, and how long that may take.
 NOTHING, LEFT_S = "0 partitions, 0 pages", 30
@@ -183,7 +184,7 @@ def left_overs(run):
     """What is still there of children: partitions and pages."""
     partitions = re.findall(r"^partition \d+: child", run.machine.dump("p"), re.M)
     counters = dict(re.findall(r"^(\w+) (\d+)$",
-                               run.machine.run("cat /sys/kernel/debug/bulkhead-vid/*"), re.M))
+                               run.machine.run(f"cat {DEBUG_FOLDER}/memory"), re.M))
     kept = int(counters["deposited"]) - int(counters["withdrawn"])
     return f"{len(partitions)} partitions, {kept} pages"
 
