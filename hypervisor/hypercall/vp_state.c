@@ -145,20 +145,15 @@ static uint16_t xsave_set(struct state_call *c)
     return status;
 }
 
-/* The child's page that SIMP or SIEFP names, or NULL while it is disabled or not RAM. */
-static uint8_t *synic_page(struct vp *vp, uint32_t type, enum access access)
+/* What the child sees where SIMP or SIEFP says, or NULL while that is disabled. */
+static uint8_t *synic_page(struct vp *vp, uint32_t type)
 {
-    uint32_t msr = type == HV_VP_STATE_SIM_PAGE ? HV_X64_MSR_SIMP : HV_X64_MSR_SIEFP;
-    uint64_t val;
-
-    if (synic_msr_read(vp, msr, &val) || !(val & HV_SYNIC_PAGE_ENABLE))
-        return NULL;
-    return guest_page(vp->partition, gpa(val & HV_SYNIC_PAGE_BASE_MASK), access);
+    return overlay_bytes(type == HV_VP_STATE_SIM_PAGE ? &vp->synic.sim : &vp->synic.sief);
 }
 
 static uint16_t synic_page_get(struct state_call *c, uint32_t type)
 {
-    const uint8_t *page = synic_page(c->t.vp, type, ACCESS_READ);
+    const uint8_t *page = synic_page(c->t.vp, type);
     uint16_t status;
 
     if (!c->pages)
@@ -175,7 +170,7 @@ static uint16_t synic_page_get(struct state_call *c, uint32_t type)
 /* What was read while the page was disabled is zeros, and can be written back. */
 static uint16_t synic_page_set(struct state_call *c, uint32_t type)
 {
-    uint8_t *page = synic_page(c->t.vp, type, ACCESS_WRITE);
+    uint8_t *page = synic_page(c->t.vp, type);
     uint8_t any = 0;
     uint16_t status;
 

@@ -283,22 +283,6 @@ static int access(struct vp *vp, uint32_t msr, bool write, uint64_t *v)
     return row->read ? row->read(vp, msr, v) : -EPERM;
 }
 
-/*
- * Registers by which a child gives a page to its hypervisor, which writes there at once: all of
- * them have the address where the page's is, and in bit 0 whether it counts.
- */
-static bool page_denied(struct vp *vp, uint32_t msr, uint64_t v)
-{
-    static const uint32_t pages[] = {HV_X64_MSR_HYPERCALL,      HV_X64_MSR_REFERENCE_TSC,
-                                     HV_X64_MSR_VP_ASSIST_PAGE, HV_X64_MSR_SIEFP,
-                                     HV_X64_MSR_SIMP,           HV_X64_MSR_SIRBP};
-
-    for (unsigned i = 0; i < ARRAY_SIZE(pages); i++)
-        if (pages[i] == msr)
-            return (v & 1) && child_denied(vp, gpa(v & PAGE_MASK), ACCESS_WRITE);
-    return false;
-}
-
 void intercept_msr(struct vp *vp, const struct exit *exit)
 {
     uint32_t msr = (uint32_t)vp->regs.gpr[RCX];
@@ -308,8 +292,6 @@ void intercept_msr(struct vp *vp, const struct exit *exit)
         child_msr(vp, exit);
         return;
     }
-    if (exit->msr.write && page_denied(vp, msr, v))
-        return;
     if (access(vp, msr, exit->msr.write, &v)) {
         vp_inject_exception(vp, VECTOR_GP, 0);
         return;

@@ -80,6 +80,21 @@ int gpa_map_clear(struct gpa_map *map, gpa_t at, uint64_t len)
     return err;
 }
 
+int gpa_map_get(struct gpa_map *map, gpa_t at, struct gpa_backing *out)
+{
+    struct pagetable_leaf leaf;
+    int err;
+
+    spin_lock(&map->lock);
+    err = pagetable_query(&map->pt, at.v & PAGE_MASK, &leaf);
+    spin_unlock(&map->lock);
+    if (err && err != -EACCES)
+        return -EFAULT;
+    *out = err ? (struct gpa_backing){.closed = true}
+               : (struct gpa_backing){leaf.pa, access_of(leaf.flags), false};
+    return 0;
+}
+
 int gpa_map_put(struct gpa_map *map, gpa_t at, struct gpa_backing backing, uint64_t len)
 {
     if (backing.access)

@@ -58,6 +58,9 @@ struct gpa_backing {
     bool closed;     /* then */
 };
 
+/** What stands behind the page of `at`. 0, or -EFAULT if nothing does. `map` is locked. */
+int gpa_map_get(struct gpa_map *map, gpa_t at, struct gpa_backing *out);
+
 /** Put [at, at + len) on `backing`: one of the three above, with its errors. */
 int gpa_map_put(struct gpa_map *map, gpa_t at, struct gpa_backing backing, uint64_t len);
 

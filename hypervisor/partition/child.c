@@ -146,7 +146,6 @@ int child_create(struct partition *parent, const struct hv_input_create_partitio
     pool_init(&c->partition.pool);
     properties_init(&c->partition);
     properties_disable_features(&c->partition, in);
-    properties_disable_features(&c->partition, in);
     rc = table_add(&c->partition);
     if (rc) {
         pool_free(&parent->pool, page, 1);

@@ -133,10 +133,10 @@ static void lent_back(struct partition *p, const hpa_t *pages, uint32_t count)
 /* What is mapped at a page, 0 for nothing: under an overlay the guest's own page counts. */
 static hpa_t mapped_page(struct partition *p, gpa_t at)
 {
-    struct overlay *o = &p->hypercall_page;
+    const struct overlay *o = overlay_in(p, at, PAGE_SIZE);
     hpa_t page;
 
-    if (o->shown && o->at.v == at.v)
+    if (o)
         return o->below.to;
     return gpa_map_lookup(p->map, at, ACCESS_READ, &page) ? hpa(0) : page;
 }
@@ -156,32 +156,38 @@ static int change_piece(struct partition *p, struct gpa_backing b, gpa_t at, uin
 }
 
 /*
- * Under the lock. An overlay stays where it is, whatever happens to the page below it. A range with
- * one is a large unit, or just that page.
+ * Under the lock. Overlays stay where they are, whatever happens to the pages below them. A range
+ * with some is a large unit, or just that page.
  */
 static int change_map(struct partition *p, struct gpa_backing b, gpa_t at, uint64_t len)
 {
-    struct overlay *o = &p->hypercall_page;
-    uint64_t before = o->at.v - at.v; /* beyond any length if it lies below */
+    struct overlay *o = overlay_in(p, at, len);
+    uint64_t from = 0;
 
-    if (!o->shown || before >= len)
+    if (!o)
         return change_piece(p, b, at, 0, len);
-    /* These cannot fail: the overlay is a small page, so the unit has its table. */
-    if (change_piece(p, b, at, 0, before) || change_piece(p, b, at, before + PAGE_SIZE, len))
-        panic("around the overlay at %lx of partition %lu", o->at.v, p->id);
-    o->below = further(b, before);
+    for (; o; o = overlay_in(p, gpa(at.v + from), len - from)) {
+        uint64_t to = o->at.v - at.v;
+
+        /* These cannot fail: an overlay is a small page, so the unit has its table. */
+        if (change_piece(p, b, at, from, to))
+            panic("before the overlay at %lx of partition %lu", o->at.v, p->id);
+        o->below = further(b, to);
+        from = to + PAGE_SIZE;
+    }
+    if (change_piece(p, b, at, from, len))
+        panic("behind overlays at %lx of partition %lu", at.v + from, p->id);
     return 0;
 }
 
 /* Small pages that can be changed together: an overlay goes alone. Under the lock. */
-static uint32_t up_to_overlay(const struct partition *p, gpa_t at, uint32_t pages)
+static uint32_t up_to_overlay(struct partition *p, gpa_t at, uint32_t pages)
 {
-    const struct overlay *o = &p->hypercall_page;
-    uint64_t before = (o->at.v - at.v) >> PAGE_SHIFT;
+    const struct overlay *o = overlay_in(p, at, pages * PAGE_SIZE);
 
-    if (!o->shown || before >= pages)
+    if (!o)
         return pages;
-    return before ? (uint32_t)before : 1;
+    return o->at.v == at.v ? 1 : (uint32_t)((o->at.v - at.v) >> PAGE_SHIFT);
 }
 
 static unsigned access_of(uint32_t flags)
@@ -384,6 +390,8 @@ void child_memory_destroy(struct partition *p)
 {
     overlay_hide(p, &p->hypercall_page);
     overlay_free(p, &p->hypercall_page);
+    overlay_hide(p, &p->reference_tsc_page);
+    overlay_free(p, &p->reference_tsc_page);
     gpa_map_for_each(p->map, lent_leaf, NULL);
     gpa_map_destroy(p->map);
 }

@@ -90,6 +90,7 @@ struct partition {
     uint64_t hypercall_msr;
     struct overlay hypercall_page;
     uint64_t reference_tsc_msr;
+    struct overlay reference_tsc_page;
     uint64_t tsc_invariant_control;
     struct partition_crash crash;
     struct partition_properties properties;

@@ -19,6 +19,8 @@
  */
 #define REFERENCE_TSC_SEQUENCE(steps) ((uint32_t)(steps) % UINT32_MAX + 1)
 
+#define PAGE_REGISTER_ENABLE 1ULL
+
 /* A partition's register is written under its lock; readers on hot paths take none. */
 static uint64_t msr_load(const uint64_t *field)
 {
@@ -69,10 +71,8 @@ static int hypercall_set_locked(struct partition *p, uint64_t val)
         size_t len;
         const uint8_t *code = hypercall_page_code(&len);
 
-        if (overlay_show(p, &p->hypercall_page, page, code, len)) {
-            msr_store(&p->hypercall_msr, p->hypercall_msr & ~HV_X64_MSR_HYPERCALL_ENABLE);
+        if (overlay_show(p, &p->hypercall_page, page, code, len, ACCESS_READ | ACCESS_EXEC))
             return -EPERM;
-        }
     } else {
         overlay_hide(p, &p->hypercall_page);
     }
@@ -133,10 +133,25 @@ static int reference_tsc_read(struct vp *vp, uint32_t msr, uint64_t *val)
 }
 
 /*
+ * Registers that name a page: its address is where it lies in the register, bit 0 says whether it
+ * counts. If it cannot be shown there, nothing changes.
+ */
+static int page_register_set(struct partition *p, struct overlay *o, uint64_t *reg, uint64_t val)
+{
+    if (!(val & PAGE_REGISTER_ENABLE)) {
+        overlay_hide(p, o);
+    } else if (overlay_show(p, o, gpa(val & PAGE_MASK), NULL, 0, ACCESS_READ | ACCESS_WRITE)) {
+        return -EPERM;
+    }
+    msr_store(reg, val);
+    return 0;
+}
+
+/*
  * The page must agree with the counter MSR to the tick: the offset is what is
  * missing at one moment, computed from the guest's TSC by the guest's formula.
  */
-static int reference_tsc_fill(struct vp *vp, gpa_t page)
+static void reference_tsc_fill(struct vp *vp, struct hv_reference_tsc_page *page)
 {
     struct partition *p = vp->partition;
     uint64_t tsc = clock_tsc();
@@ -144,44 +159,32 @@ static int reference_tsc_fill(struct vp *vp, gpa_t page)
     uint64_t scale = clock_ref_scale();
     uint64_t scaled = (uint64_t)(((unsigned __int128)guest_tsc * scale) >> 64);
     uint64_t now = clock_ref_from_tsc(tsc) - p->ref_base;
-    struct hv_reference_tsc_page body = {
-        .tsc_sequence = HV_REFERENCE_TSC_SEQUENCE_INVALID,
-        .tsc_scale = scale,
-        .tsc_offset = (int64_t)(now - scaled),
-    };
-    int err = guest_write(p, page, &body.tsc_sequence, sizeof(body.tsc_sequence));
-
     /* Until the number is there again a guest that looks finds the page invalid. */
-    if (!err)
-        err = guest_write(p, gpa(page.v + offsetof(struct hv_reference_tsc_page, tsc_scale)),
-                          &body.tsc_scale, sizeof(body.tsc_scale) + sizeof(body.tsc_offset));
-    if (err || p->properties.time_frozen)
-        return err; /* while time stands still the guest reads it from the MSR */
-    body.tsc_sequence = REFERENCE_TSC_SEQUENCE(p->properties.time_steps);
-    return guest_write(p, page, &body.tsc_sequence, sizeof(body.tsc_sequence));
+    __atomic_store_n(&page->tsc_sequence, HV_REFERENCE_TSC_SEQUENCE_INVALID, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&page->tsc_scale, scale, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&page->tsc_offset, (int64_t)(now - scaled), __ATOMIC_SEQ_CST);
+    /* While time stands still the guest reads it from the MSR. */
+    if (!p->properties.time_frozen)
+        __atomic_store_n(&page->tsc_sequence, REFERENCE_TSC_SEQUENCE(p->properties.time_steps),
+                         __ATOMIC_SEQ_CST);
 }
 
 void reference_tsc_update(struct vp *vp)
 {
-    struct partition *p = vp->partition;
-    uint64_t msr = msr_load(&p->reference_tsc_msr);
+    struct hv_reference_tsc_page *page = overlay_bytes(&vp->partition->reference_tsc_page);
 
-    if ((msr & HV_X64_MSR_TSC_REFERENCE_ENABLE) &&
-        reference_tsc_fill(vp, gpa(msr & HV_X64_MSR_TSC_REFERENCE_ADDRESS_MASK)))
-        msr_store(&p->reference_tsc_msr, msr & ~HV_X64_MSR_TSC_REFERENCE_ENABLE);
+    if (page)
+        reference_tsc_fill(vp, page);
 }
 
 static int reference_tsc_write(struct vp *vp, uint32_t msr, uint64_t val)
 {
     struct partition *p = vp->partition;
-    gpa_t page = gpa(val & HV_X64_MSR_TSC_REFERENCE_ADDRESS_MASK);
-    int err = 0;
+    int err;
 
     spin_lock(&p->lock);
-    if ((val & HV_X64_MSR_TSC_REFERENCE_ENABLE) && reference_tsc_fill(vp, page) != 0)
-        err = -EPERM;
-    else
-        msr_store(&p->reference_tsc_msr, val);
+    err = page_register_set(p, &p->reference_tsc_page, &p->reference_tsc_msr, val);
+    reference_tsc_update(vp);
     spin_unlock(&p->lock);
     return err;
 }
@@ -239,17 +242,15 @@ static int assist_page_read(struct vp *vp, uint32_t msr, uint64_t *val)
     return 0;
 }
 
-/* Only the EOI word is cleared: the rest may be the guest's state of its own. */
 static int assist_page_write(struct vp *vp, uint32_t msr, uint64_t val)
 {
-    gpa_t page = gpa(val & HV_X64_MSR_VP_ASSIST_PAGE_ADDRESS_MASK);
-    uint32_t none = 0;
+    struct partition *p = vp->partition;
+    int err;
 
-    if ((val & HV_X64_MSR_VP_ASSIST_PAGE_ENABLE) &&
-        guest_write(vp->partition, page, &none, sizeof(none)) != 0)
-        return -EPERM;
-    vp->assist_msr = val;
-    return 0;
+    spin_lock(&p->lock);
+    err = page_register_set(p, &vp->assist_page, &vp->assist_msr, val);
+    spin_unlock(&p->lock);
+    return err;
 }
 
 static int guest_idle_read(struct vp *vp, uint32_t msr, uint64_t *val)

@@ -4,9 +4,9 @@
 #include "abi/tlfs/msr.h"
 #include "hypervisor/debug/log.h"
 #include "hypervisor/mm/direct.h"
-#include "hypervisor/mm/guest.h"
 #include "hypervisor/vp/notify.h"
 #include "hypervisor/vp/vp.h"
+#include "lib/bits.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 
@@ -57,21 +57,17 @@ int synic_init(struct vp *vp)
 void synic_destroy(struct vp *vp)
 {
     struct synic *s = &vp->synic;
+    struct overlay *pages[] = {&s->sim, &s->sief, &s->sir};
 
+    spin_lock(&vp->partition->lock);
+    for (unsigned i = 0; i < ARRAY_SIZE(pages); i++) {
+        overlay_hide(vp->partition, pages[i]);
+        overlay_free(vp->partition, pages[i]);
+    }
+    spin_unlock(&vp->partition->lock);
     for (unsigned i = 0; i < HV_SYNIC_SINT_COUNT; i += QUEUES_PER_PAGE)
         if (s->queue[i].msg)
             partition_free(vp->partition, virt_to_hpa(s->queue[i].msg), 1);
-}
-
-void synic_reset(struct vp *vp)
-{
-    struct synic *s = &vp->synic;
-
-    spin_lock(&s->lock);
-    for (unsigned i = 0; i < HV_SYNIC_SINT_COUNT; i++)
-        vapic_set_auto_eoi(vp, (uint8_t)(s->sint[i] & HV_SYNIC_SINT_VECTOR_MASK), false);
-    state_reset(s);
-    spin_unlock(&s->lock);
 }
 
 void synic_provide_pages(struct vp *vp, gpa_t simp, gpa_t siefp)
@@ -80,17 +76,15 @@ void synic_provide_pages(struct vp *vp, gpa_t simp, gpa_t siefp)
     vp->synic.siefp = siefp.v & HV_SYNIC_PAGE_BASE_MASK;
 }
 
-/* The page that SIMP or SIEFP names, if it and the SynIC are enabled and it is RAM. */
-static void *page_get(struct vp *vp, uint64_t msr)
+/* One of the pages, if it and the SynIC are enabled. Under the lock. */
+static void *page_get(struct vp *vp, const struct overlay *page)
 {
-    if (!(vp->synic.scontrol & HV_SYNIC_SCONTROL_ENABLE) || !(msr & HV_SYNIC_PAGE_ENABLE))
-        return NULL;
-    return guest_page(vp->partition, gpa(msr & HV_SYNIC_PAGE_BASE_MASK), ACCESS_WRITE);
+    return vp->synic.scontrol & HV_SYNIC_SCONTROL_ENABLE ? overlay_bytes(page) : NULL;
 }
 
 static struct hv_message *slot_get(struct vp *vp, uint32_t sint)
 {
-    struct hv_message_page *page = page_get(vp, vp->synic.simp);
+    struct hv_message_page *page = page_get(vp, &vp->synic.sim);
 
     return page ? &page->sint_message[sint] : NULL;
 }
@@ -244,7 +238,7 @@ int synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag, bool *newly)
     if (sint >= HV_SYNIC_SINT_COUNT || flag >= HV_EVENT_FLAGS_COUNT)
         return -EINVAL;
     spin_lock(&s->lock);
-    page = page_get(vp, s->siefp);
+    page = page_get(vp, &s->sief);
     if (page)
         old = __atomic_fetch_or(&page->sint_flags[sint].flags[flag / 64], bit, __ATOMIC_SEQ_CST);
     else
@@ -302,7 +296,7 @@ static int ring_tell(struct vp *vp, uint32_t sint, bool as_intercept)
 
 static struct hv_synic_event_ring *ring_get(struct vp *vp, uint32_t sint)
 {
-    struct hv_synic_event_ring_page *page = page_get(vp, vp->synic.sirbp);
+    struct hv_synic_event_ring_page *page = page_get(vp, &vp->synic.sir);
 
     return page ? &page->sint_event_ring[sint] : NULL;
 }
@@ -353,27 +347,35 @@ void synic_retry(struct vp *vp)
 }
 
 /*
- * SIMP, SIEFP or SIRBP. In the published model the page is an overlay that starts out zero; here it
- * is the guest's own RAM, so it is cleared when it takes up its role.
+ * SIMP, SIEFP or SIRBP, under both locks. Nobody looks for a message of an old page in a new one:
+ * who moves a page has disabled what sends there.
  */
-static void page_msr_write(struct vp *vp, uint64_t *msr, uint64_t val)
+static void page_set(struct vp *vp, uint64_t *msr, struct overlay *page, uint64_t val)
 {
-    uint64_t old = *msr;
-    void *page;
+    struct synic *s = &vp->synic;
+    gpa_t was = page->at, at = gpa(val & HV_SYNIC_PAGE_BASE_MASK);
+    bool shown = page->shown;
 
     *msr = val;
-    if (!(val & HV_SYNIC_PAGE_ENABLE))
-        return;
-    if ((old & HV_SYNIC_PAGE_ENABLE) && !((old ^ val) & HV_SYNIC_PAGE_BASE_MASK))
-        return;
-    if (msr == &vp->synic.sirbp)
-        memset(vp->synic.ring_tail, 0, sizeof(vp->synic.ring_tail));
-    page = guest_page(vp->partition, gpa(val & HV_SYNIC_PAGE_BASE_MASK), ACCESS_WRITE);
-    if (page)
-        memset(page, 0, PAGE_SIZE);
-    else
+    if (!(val & HV_SYNIC_PAGE_ENABLE)) {
+        overlay_hide(vp->partition, page);
+    } else if (overlay_show(vp->partition, page, at, NULL, 0, ACCESS_READ | ACCESS_WRITE)) {
+        overlay_hide(vp->partition, page);
         log_once(LOG_WARN, "partition %llu vp %u: SynIC page %llx is not RAM",
                  (unsigned long long)vp->partition->id, vp->index.v, (unsigned long long)val);
+    }
+    if (page == &s->sir && !(shown && page->shown && was.v == at.v))
+        memset(s->ring_tail, 0, sizeof(s->ring_tail));
+}
+
+static void page_msr_write(struct vp *vp, uint64_t *msr, struct overlay *page, uint64_t val)
+{
+    spin_lock(&vp->partition->lock);
+    spin_lock(&vp->synic.lock);
+    page_set(vp, msr, page, val);
+    spin_unlock(&vp->synic.lock);
+    spin_unlock(&vp->partition->lock);
+    synic_retry(vp);
 }
 
 /* Some unmasked SINT with this vector wants AutoEOI. */
@@ -441,36 +443,34 @@ int synic_msr_read(struct vp *vp, uint32_t msr, uint64_t *val)
 int synic_msr_write(struct vp *vp, uint32_t msr, uint64_t val)
 {
     struct synic *s = &vp->synic;
-    bool retry = true;
     int rc = 0;
 
-    spin_lock(&s->lock);
     switch (msr) {
     case HV_X64_MSR_SCONTROL:
+        spin_lock(&s->lock);
         s->scontrol = val;
+        spin_unlock(&s->lock);
+        synic_retry(vp);
         break;
     case HV_X64_MSR_SIEFP:
-        page_msr_write(vp, &s->siefp, val);
+        page_msr_write(vp, &s->siefp, &s->sief, val);
         break;
     case HV_X64_MSR_SIMP:
-        page_msr_write(vp, &s->simp, val);
+        page_msr_write(vp, &s->simp, &s->sim, val);
         break;
     case HV_X64_MSR_SIRBP:
-        page_msr_write(vp, &s->sirbp, val);
+        page_msr_write(vp, &s->sirbp, &s->sir, val);
         break;
     case HV_X64_MSR_EOM:
+        synic_retry(vp);
         break;
     case HV_X64_MSR_SINT0 ... HV_X64_MSR_SINT15:
+        spin_lock(&s->lock);
         rc = sint_write(vp, msr - HV_X64_MSR_SINT0, val);
-        retry = false;
+        spin_unlock(&s->lock);
         break;
     default:
         rc = -EPERM;
-        retry = false;
     }
-    spin_unlock(&s->lock);
-    /* EOM, and whatever may have made slots usable. */
-    if (retry)
-        synic_retry(vp);
     return rc;
 }

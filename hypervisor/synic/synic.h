@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include "abi/tlfs/synic.h"
+#include "hypervisor/partition/overlay.h"
 #include "lib/spinlock.h"
 #include "lib/types.h"
 
@@ -13,7 +14,7 @@ struct vp;
  * Synthetic interrupt controller of one VP (TLFS "Virtual Interrupt Controller",
  * "Synthetic Interrupt Controller"). Messages and event flags may be sent from
  * any LP; a lock, ranked between partition and gpa map, covers all of it. The
- * SIM, SIEF and event ring pages are plain guest RAM, cleared when the guest enables them.
+ * SIM, SIEF and event ring pages are overlays that start out zero.
  */
 
 #define SYNIC_QUEUE_CREDIT 8 /* messages that may wait for each SINT; a power of two */
@@ -31,6 +32,9 @@ struct synic {
     uint64_t siefp;
     uint64_t simp;
     uint64_t sirbp;
+    struct overlay sim; /* the partition's lock as well, and for these three */
+    struct overlay sief;
+    struct overlay sir;
     uint8_t ring_tail[HV_SYNIC_SINT_COUNT]; /* next entry of each event ring */
     uint64_t sint[HV_SYNIC_SINT_COUNT];
     uint32_t offer_waiting; /* bit n: synic_offer_message() found the slot of SINT n busy */
@@ -45,9 +49,6 @@ int synic_init(struct vp *vp);
 
 /** Free what synic_init() took. */
 void synic_destroy(struct vp *vp);
-
-/** The same for a VP that is being reset. */
-void synic_reset(struct vp *vp);
 
 /**
  * Addresses that SIMP and SIEFP show while disabled, for a root partition whose pages the

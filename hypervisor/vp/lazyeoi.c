@@ -3,19 +3,14 @@
 
 #include "abi/tlfs/msr.h"
 #include "abi/tlfs/vp.h"
-#include "hypervisor/mm/guest.h"
 #include "hypervisor/vp/vp.h"
-
-#define ASSIST_ENABLE 1ULL
 
 bool lazyeoi_enabled = true;
 
-/* The word in guest memory; the guest may scribble on it, which harms its own EOIs only. */
+/* The word that the guest sees; the guest may scribble on it, which harms its own EOIs only. */
 static _Atomic uint32_t *assist_word(const struct vp *vp)
 {
-    if (!lazyeoi_enabled || !(vp->assist_msr & ASSIST_ENABLE))
-        return NULL;
-    return guest_page(vp->partition, gpa(vp->assist_msr & PAGE_MASK), ACCESS_READ | ACCESS_WRITE);
+    return lazyeoi_enabled ? overlay_bytes(&vp->assist_page) : NULL;
 }
 
 static void word_clear(_Atomic uint32_t *word)

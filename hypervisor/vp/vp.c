@@ -72,6 +72,9 @@ int vp_create(struct partition *p, vp_index_t index, apic_id_t apic_id, struct v
     rc = synic_init(vp);
     if (rc)
         goto free_arch;
+    rc = overlay_vp_reserve(p);
+    if (rc)
+        goto free_synic;
     /* Firmware finds the APIC of a child as after a reset; the root's is in its last mode. */
     vapic_init(vp, p->is_root);
     stimers_init(vp);
@@ -80,10 +83,12 @@ int vp_create(struct partition *p, vp_index_t index, apic_id_t apic_id, struct v
         atomic_store_explicit(&vp->suspend, VP_SUSPEND_EXPLICIT, memory_order_relaxed);
     rc = publish(p, vp);
     if (rc)
-        goto free_synic;
+        goto release;
     *out = vp;
     return 0;
 
+release:
+    overlay_vp_release(p);
 free_synic:
     synic_destroy(vp);
 free_arch:
@@ -103,6 +108,11 @@ void vp_destroy(struct vp *vp)
     vapic_reset(vp); /* its timer stops */
     vendor_vp_destroy(vp);
     synic_destroy(vp);
+    spin_lock(&p->lock);
+    overlay_hide(p, &vp->assist_page);
+    overlay_free(p, &vp->assist_page);
+    spin_unlock(&p->lock);
+    overlay_vp_release(p);
     xstate_destroy(p, vp->xstate);
     partition_free(p, virt_to_hpa(vp), VP_PAGES);
 }

@@ -153,10 +153,11 @@ struct vp {
 
     uint64_t deliverability; /* HV_REGISTER_DELIVERABILITY_NOTIFICATIONS; as mtrrs */
 
-    uint64_t assist_msr; /* HV_X64_MSR_VP_ASSIST_PAGE; owned by the running LP */
-    bool eoi_offered;    /* lazy EOI bit set for an interrupt that is not delivered yet */
-    bool eoi_skippable;  /* lazy EOI bit set for the interrupt in service */
-    uint64_t tsc_adjust; /* IA32_TSC_ADJUST; owned by the running LP */
+    uint64_t assist_msr;        /* HV_X64_MSR_VP_ASSIST_PAGE; owned by the running LP */
+    struct overlay assist_page; /* changed by the running LP, under the partition's lock */
+    bool eoi_offered;           /* lazy EOI bit set for an interrupt that is not delivered yet */
+    bool eoi_skippable;         /* lazy EOI bit set for the interrupt in service */
+    uint64_t tsc_adjust;        /* IA32_TSC_ADJUST; owned by the running LP */
 
     uint64_t counters[VPC_COUNT];
     uint32_t vectors[256]; /* interrupts taken, by vector; counts like counters */

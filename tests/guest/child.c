@@ -672,6 +672,15 @@ static void closed_pages_answer(struct child *c)
            "write: %lu", written);
 }
 
+static uint16_t post_direct(struct child *c, uint32_t sint, uint32_t type)
+{
+    const struct hv_message m = {.header = {.message_type = type}};
+    struct hv_input_post_message_direct in = {.partition_id = c->id, .sint_index = sint};
+
+    memcpy(in.message, &m, sizeof(m));
+    return call(HVCALL_POST_MESSAGE_DIRECT, &in, sizeof(in), NULL, 0);
+}
+
 /* All memory is closed as one unit; it comes back by pages, as the child needs them. */
 static void demand(void)
 {
@@ -696,18 +705,23 @@ static void demand(void)
     expect_refused(&c, 0x2000, ANY_ACCESS); /* INC reads and writes */
     closed_pages_answer(&c);
     allow(&c, 0x2000, ALL_RWX);
-    refuse_then_allow(&c, 0xc000, HV_INTERCEPT_ACCESS_WRITE);
     expect_refused(&c, 0xd000, HV_INTERCEPT_ACCESS_READ);
-    /* The child has a hypercall page at 0xc000 now, which is the hypervisor's. */
+    /* The child has a hypercall page at 0xc000 now and messages at 0xe000, the hypervisor's. */
+    EXPECT(post_direct(&c, 2, 0x1234) == HV_STATUS_SUCCESS, "a message over a closed page");
     EXPECT(close_gpa(&c, 0xb000, 2, 0) == HV_STATUS_SUCCESS, "close below the hypercall page");
     EXPECT(close_gpa(&c, 0xc000, 1, 0) == HV_STATUS_SUCCESS, "again");
     EXPECT(map(&c, 0xc000, c.memory + 0xe000, 1, ALL_RWX) == HV_STATUS_SUCCESS, "map below it");
+    EXPECT(map(&c, 0xe000, c.memory + 0xe000, 1, ALL_RWX) == HV_STATUS_SUCCESS, "below messages");
     EXPECT(close_gpa(&c, 0, 1, HV_MAP_GPA_LARGE_PAGE) == HV_STATUS_SUCCESS, "close all");
     at = get_register(&c, 0, HV_X64_REGISTER_RIP);
     allow(&c, 0xd000, ALL_RWX);
     refuse_then_allow(&c, at, HV_INTERCEPT_ACCESS_EXECUTE);
     io = io_intercept(&c, 0x86);
     EXPECT(io && (io->rax & 0xffff) == HV_STATUS_SUCCESS, "hypercall: 0x%lx", io ? io->rax : 0);
+    if (io)
+        go_on(&c, &io->header, 2);
+    io = io_intercept(&c, 0x87);
+    EXPECT(io && (io->rax & 0xffff) == 0x1234, "message: 0x%lx", io ? io->rax : 0);
     EXPECT(memory[0x9004] == 0x5a && memory[0xa008] == 0x5a, "written: %x, %x", memory[0x9004],
            memory[0xa008]);
     EXPECT(memory[0x2000] == 1, "done %u times", memory[0x2000]);

@@ -53,7 +53,7 @@ child_cpuid_end:
 
     /*
      * Touches pages that its parent has closed, each in one way: read, write, execution, then what
-     * the hypervisor does for it: a page for an MSR, the input of a hypercall.
+     * the hypervisor does for it: the input of a hypercall. Pages of the hypervisor may lie there.
      */
     .globl child_demand, child_demand_end
 child_demand:
@@ -72,6 +72,12 @@ child_demand:
     mov $0x40000001, %ecx           /* hypercall page */
     mov $0xc001, %eax
     wrmsr
+    mov $0x40000083, %ecx           /* SIMP */
+    mov $0xe001, %eax
+    wrmsr
+    mov $0x40000080, %ecx           /* SCONTROL */
+    mov $1, %eax
+    wrmsr
     mov %cr0, %eax
     or $1, %al
     mov %eax, %cr0
@@ -83,6 +89,8 @@ child_demand:
     xor %edx, %edx
     vmmcall
     out %ax, $0x86                  /* its status */
+    mov (0xe200), %ax
+    out %ax, $0x87                  /* the type of the message in SINT 2 */
 2:
     jmp 2b
 child_demand_end:

@@ -189,7 +189,7 @@ void vendor_vp_get_segment(const struct vp *vp, enum seg s, struct segment *out)
 }
 
 /* The last page is one. */
-bool overlay_at(const struct partition *p, gpa_t at)
+bool overlay_at(struct partition *p, gpa_t at)
 {
     return at.v / PAGE_SIZE == SHIM_PAGES - 1;
 }

@@ -25,6 +25,7 @@
 #include "lib/bits.h"
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "tests/unit/shim_overlay.h"
 
 #define SHIM_VPS   4U
 #define SHIM_PAGES 16U
@@ -217,14 +218,9 @@ uint64_t vendor_vp_tsc_offset(const struct vp *vp)
     return shim.tsc_offset;
 }
 
-/* The nested tables are not modelled: an overlay is a copy that stays. */
-int overlay_show(struct partition *p, struct overlay *o, gpa_t at, const void *bytes, size_t len)
+void *shim_overlay_page(gpa_t at)
 {
-    return guest_write(p, at, bytes, len);
-}
-
-void overlay_hide(struct partition *p, struct overlay *o)
-{
+    return shim_access(at, 1, true) ? shim.ram + at.v : NULL;
 }
 
 const uint8_t *hypercall_page_code(size_t *len)

@@ -17,6 +17,7 @@
 
 #define PAGES 2048ULL /* of the parent, from page 1 on */
 #define MIB2  0x200000ULL
+#define RW    (ACCESS_READ | ACCESS_WRITE)
 #define ALL   (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_KERNEL_EXECUTABLE)
 
 static struct gpa_map maps[2];
@@ -90,6 +91,11 @@ bool pool_withdraw(struct pool *p, hpa_t *page)
 int64_t pool_reserve(struct pool *p, uint64_t pages)
 {
     return 0;
+}
+
+void pool_balance(struct pool *p, uint64_t *available, uint64_t *in_use)
+{
+    *available = *in_use = 0;
 }
 
 int partition_alloc(struct partition *p, unsigned pages, hpa_t *out)
@@ -216,7 +222,7 @@ static void overlay_stays(void **state)
 
     for (uint64_t i = 0; i < 16; i++)
         map(i * PAGE_SIZE, 1 + i, 0);
-    assert_int_equal(overlay_show(&child, o, gpa(0xc000), "code", 4), 0);
+    assert_int_equal(overlay_show(&child, o, gpa(0xc000), "code", 4, ACCESS_READ | ACCESS_EXEC), 0);
     close_all(0xa000, 4, false);
     assert_int_equal(lent_pages(), 12);
     assert_int_equal(look(0xb000), -EACCES);
@@ -232,11 +238,50 @@ static void overlay_stays(void **state)
     overlay_hide(&child, o);
     assert_int_equal(gpa_map_lookup(child.map, gpa(0xc000), ACCESS_WRITE, &there), 0);
     assert_int_equal(there.v, MIB2 + 0xc000);
-    assert_int_equal(overlay_show(&child, o, gpa(0xd000), "code", 4), 0);
+    assert_int_equal(overlay_show(&child, o, gpa(0xd000), "code", 4, ACCESS_READ | ACCESS_EXEC), 0);
     close_all(0, 1, true);
     overlay_hide(&child, o);
     assert_int_equal(look(0xd000), -EACCES);
     assert_int_equal(lent_pages(), 0);
+}
+
+/* Two overlays of the partition and those of a VP, side by side; a closed page may be covered. */
+static void many_overlays(void **state)
+{
+    static struct vp vp;
+    struct overlay *const all[] = {&child.reference_tsc_page, &vp.synic.sief, &vp.assist_page,
+                                   &child.hypercall_page, &vp.synic.sim};
+    hpa_t there;
+
+    memset(&vp, 0, sizeof(vp));
+    child.vps[0] = &vp;
+    child.vp_count = 1;
+    close_all(0, 1, true);
+    for (uint64_t i = 0; i < ARRAY_SIZE(all); i++)
+        assert_int_equal(overlay_show(&child, all[i], gpa((3 + 2 * i) * PAGE_SIZE), NULL, 0, RW),
+                         0);
+    assert_int_equal(overlay_show(&child, &vp.synic.sir, gpa(0x5000), NULL, 0, RW), -EFAULT);
+    assert_int_equal(overlay_show(&child, &vp.synic.sir, gpa(MIB2), NULL, 0, RW), -EFAULT);
+    assert_ptr_equal(overlay_in(&child, gpa(0x4000), MIB2), &vp.synic.sief);
+    assert_null(overlay_in(&child, gpa(0xc000), MIB2));
+    map(0, 512, HV_MAP_GPA_LARGE_PAGE);
+    for (uint64_t i = 0; i < 12; i++) {
+        assert_int_equal(gpa_map_lookup(child.map, gpa(i * PAGE_SIZE), RW, &there), 0);
+        assert_true((there.v == MIB2 + i * PAGE_SIZE) == !overlay_at(&child, gpa(i * PAGE_SIZE)));
+    }
+    for (uint64_t i = 0; i < 12; i++)
+        map(i * PAGE_SIZE, 1 + i, 0);
+    close_all(4 * PAGE_SIZE, 7, false);
+    for (uint64_t i = 0; i < ARRAY_SIZE(all); i++) {
+        assert_true(all[i]->shown);
+        overlay_hide(&child, all[i]);
+        overlay_free(&child, all[i]);
+    }
+    assert_int_equal(look(0x5000), -EACCES);
+    assert_int_equal(gpa_map_lookup(child.map, gpa(0xb000), RW, &there), 0);
+    assert_int_equal(there.v, 12 * PAGE_SIZE);
+    child.vps[0] = NULL;
+    child.vp_count = 0;
 }
 
 int main(void)
@@ -245,6 +290,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(small_pages_under_a_large_unit, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_happens_without_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(overlay_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_overlays, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -261,8 +261,11 @@ static void assist_page(void **state)
     assert_int_equal(read_ok(HV_X64_MSR_VP_ASSIST_PAGE), PAGE_GPA | 1);
     assert_int_equal(shim.ram[PAGE_GPA + 0], 0);
     assert_int_equal(shim.ram[PAGE_GPA + 3], 0);
-    assert_int_equal(shim.ram[PAGE_GPA + 4], 0xEE);
-    assert_int_equal(shim.vps[0].assist_msr, 0); /* each VP has its own */
+    assert_int_equal(shim.ram[PAGE_GPA + 4], 0);
+    shim.ram[PAGE_GPA + 4] = 0xEE;
+    write_ok(HV_X64_MSR_VP_ASSIST_PAGE, PAGE_GPA | 1);
+    assert_int_equal(shim.ram[PAGE_GPA + 4], 0xEE); /* it is there already */
+    assert_int_equal(shim.vps[0].assist_msr, 0);    /* each VP has its own */
     write_faults(HV_X64_MSR_VP_ASSIST_PAGE, HOLE_GPA | 1);
     write_faults(HV_X64_MSR_VP_ASSIST_PAGE, RO_GPA | 1);
     write_faults(HV_X64_MSR_VP_ASSIST_PAGE, FAR_GPA | 1);

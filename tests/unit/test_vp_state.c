@@ -17,7 +17,7 @@
 #define OUT_GPA  0x2000U
 #define PAGE_A   6U
 #define PAGE_B   7U
-#define SIM_PAGE 5U /* that shim_tlfs.h answers for SIMP */
+#define SIM_PAGE 5U /* of the guest */
 #define PFN      HV_GET_SET_VP_STATE_TYPE_PFN
 
 static int setup(void **state)
@@ -106,16 +106,22 @@ static void extended_state_over_two_pages(void **state)
 
 static void synic_pages(void **state)
 {
-    memset(shim.ram + SIM_PAGE * PAGE_SIZE, 0x5a, PAGE_SIZE);
+    struct synic *s = &shim_child.vps[1].synic;
+
     put_state(HV_VP_STATE_SIM_PAGE | PFN, 0);
     put_word(0, PAGE_A);
+    memset(shim.ram + PAGE_A * PAGE_SIZE, 0xa5, PAGE_SIZE);
     assert_int_equal(call(HVCALL_GET_VP_STATE, 1), HV_STATUS_SUCCESS);
-    assert_int_equal(shim.forwarded_msr, HV_X64_MSR_SIMP);
+    assert_int_equal(shim.ram[PAGE_A * PAGE_SIZE + 99], 0); /* it is disabled */
+    s->sim = (struct overlay){.shown = true, .at = gpa(SIM_PAGE * PAGE_SIZE)};
+    memset(shim.ram + SIM_PAGE * PAGE_SIZE, 0x5a, PAGE_SIZE);
+    assert_int_equal(call(HVCALL_GET_VP_STATE, 1), HV_STATUS_SUCCESS);
     assert_int_equal(shim.ram[PAGE_A * PAGE_SIZE + 99], 0x5a);
     memset(shim.ram + PAGE_A * PAGE_SIZE, 0xa5, PAGE_SIZE);
     put_state(HV_VP_STATE_SIEF_PAGE | PFN, 0);
+    assert_int_not_equal(call(HVCALL_SET_VP_STATE, 1), HV_STATUS_SUCCESS);
+    s->sief = s->sim;
     assert_int_equal(call(HVCALL_SET_VP_STATE, 1), HV_STATUS_SUCCESS);
-    assert_int_equal(shim.forwarded_msr, HV_X64_MSR_SIEFP);
     assert_int_equal(shim.ram[SIM_PAGE * PAGE_SIZE + 99], 0xa5);
 }
 
