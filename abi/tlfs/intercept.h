@@ -170,6 +170,14 @@ struct hv_x64_hypercall_intercept_message {
 HV_LAYOUT(offsetof(struct hv_x64_hypercall_intercept_message, xmm_registers) == 96);
 HV_LAYOUT(offsetof(struct hv_x64_hypercall_intercept_message, flags) == 192);
 
+/** HVMSG_X64_INTERRUPTION_DELIVERABLE. */
+struct hv_x64_interruption_deliverable_message {
+    struct hv_x64_intercept_message_header header;
+    uint32_t deliverable_type; /* HV_INTERRUPTION_TYPE_* */
+    uint32_t reserved;
+};
+HV_LAYOUT(sizeof(struct hv_x64_interruption_deliverable_message) == 48);
+
 /** HVMSG_SYNIC_SINT_DELIVERABLE. */
 struct hv_x64_synic_sint_deliverable_message {
     struct hv_x64_intercept_message_header header;

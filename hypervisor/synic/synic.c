@@ -228,6 +228,22 @@ int synic_offer_message(struct vp *vp, uint32_t sint, const struct hv_message *m
     return rc;
 }
 
+uint16_t synic_deliverable(struct vp *vp, uint16_t sints)
+{
+    struct synic *s = &vp->synic;
+    uint16_t ready = 0;
+
+    spin_lock(&s->lock);
+    for (uint32_t i = 0; i < HV_SYNIC_SINT_COUNT; i++) {
+        struct hv_message *slot = sints & BIT(i) ? slot_get(vp, i) : NULL;
+
+        if (slot && slot_claim(slot) && s->queue[i].head == s->queue[i].tail)
+            ready = (uint16_t)(ready | BIT(i));
+    }
+    spin_unlock(&s->lock);
+    return ready;
+}
+
 int synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag, bool *newly)
 {
     struct synic *s = &vp->synic;

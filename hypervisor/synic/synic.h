@@ -89,6 +89,12 @@ int synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag, bool *newly)
  */
 int synic_ring_push(struct vp *vp, uint32_t sint, uint32_t id);
 
+/**
+ * Which of these SINTs (bit n: SINT n) could take a message into their slots now. For the others
+ * the VP leaves guest mode when its guest frees the slot, or changes what else is in the way.
+ */
+uint16_t synic_deliverable(struct vp *vp, uint16_t sints);
+
 /** Try again to deliver what waits for message slots; on EOM and on VP_REQ_SYNIC. */
 void synic_retry(struct vp *vp);
 

@@ -13,6 +13,7 @@
 #include "hypervisor/sched/clock.h"
 #include "hypervisor/sched/sched.h"
 #include "hypervisor/vp/delay.h"
+#include "hypervisor/vp/deliver.h"
 #include "hypervisor/vp/handoff.h"
 #include "lib/errno.h"
 
@@ -282,6 +283,8 @@ void vp_run(struct vp *vp)
             return;
         }
         take_requests(vp);
+        if (deliver_tell(vp))
+            continue;
         if (!runnable(vp)) {
             block(vp);
             return;

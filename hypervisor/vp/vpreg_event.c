@@ -209,7 +209,7 @@ int vpreg_pending_event_set(struct vp *vp, uint32_t arg, uint32_t n,
     }
 }
 
-/* Kept, so that a VMM reads what it has written; no message is sent for it yet. */
+/* A wish that lasts until it is fulfilled; see deliver.h. */
 int vpreg_deliverability_get(struct vp *vp, uint32_t arg, uint32_t n, union hv_register_value *out)
 {
     out->reg64 = vp->deliverability;

@@ -191,6 +191,9 @@ void vendor_vp_flush(struct vp *vp);
 /** True if an interrupt could be taken at the present instruction: IF=1, no shadow. */
 bool vendor_vp_interruptible(const struct vp *vp);
 
+/** The same of an NMI: none in service, no shadow, no event on its way. */
+bool vendor_vp_nmi_deliverable(struct vp *vp);
+
 /** The instruction that calls the hypervisor, followed by a return, for the hypercall page. */
 const uint8_t *hypercall_page_code(size_t *len);
 

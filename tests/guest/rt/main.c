@@ -8,8 +8,9 @@
 #define DEBUG_EXIT    0xf4
 
 static const struct test_group *const groups[] = {
-    &group_smoke, &group_cpuid_msr, &group_hypercall, &group_synic, &group_stimer, &group_smp,
-    &group_apic,  &group_irq,       &group_hostile,   &group_child, &group_spin,   &group_storm,
+    &group_smoke,  &group_cpuid_msr, &group_hypercall, &group_synic,   &group_stimer,
+    &group_smp,    &group_apic,      &group_irq,       &group_hostile, &group_child,
+    &group_wishes, &group_spin,      &group_storm,
 };
 
 extern uint64_t test_pt[512];

@@ -47,8 +47,8 @@ struct test_group {
 };
 
 extern const struct test_group group_smoke, group_cpuid_msr, group_hypercall, group_synic,
-    group_stimer, group_smp, group_apic, group_irq, group_hostile, group_child, group_spin,
-    group_storm;
+    group_stimer, group_smp, group_apic, group_irq, group_hostile, group_child, group_wishes,
+    group_spin, group_storm;
 
 #define TEST_GROUP(id, table)                                                                      \
     const struct test_group group_##id = {#id, table, sizeof(table) / sizeof((table)[0])}

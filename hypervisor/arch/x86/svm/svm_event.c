@@ -94,18 +94,34 @@ static void retry_soon(struct vp_arch *a)
     timer_arm(&a->retry, clock_tsc() + clock_tsc_hz() / 1000000 * RETRY_US);
 }
 
-static void prepare_nmi(struct vp *vp)
+/* The IRET that was seen ends the mask when it has been executed. */
+static void nmi_unmask(struct vp *vp)
 {
     struct vp_arch *a = vp->arch;
-    struct vmcb *c = a->vmcb;
 
     if (a->iret_pending && vp->regs.rip != a->iret_rip) {
         a->iret_pending = false;
         a->nmi_masked = false;
     }
-    if (!a->nmi_pending)
+}
+
+bool vendor_vp_nmi_deliverable(struct vp *vp)
+{
+    const struct vmcb *c = vp->arch->vmcb;
+
+    nmi_unmask(vp);
+    return !vp->arch->nmi_masked && !(c->event_inj & EVENT_VALID) && !(c->int_shadow & INT_SHADOW);
+}
+
+static void prepare_nmi(struct vp *vp)
+{
+    struct vp_arch *a = vp->arch;
+    struct vmcb *c = a->vmcb;
+    bool deliverable = vendor_vp_nmi_deliverable(vp);
+
+    if (!a->nmi_pending && !(vp->deliverability & HV_DELIVERABILITY_NMI))
         return;
-    if (!a->nmi_masked && !(c->event_inj & EVENT_VALID) && !(c->int_shadow & INT_SHADOW)) {
+    if (a->nmi_pending && deliverable) {
         c->event_inj = 2 | EVENT_NMI | EVENT_VALID;
         c->intercept[3] |= INTERCEPT3_IRET;
         a->nmi_pending = false;
@@ -134,6 +150,29 @@ static uint64_t virq_request(uint8_t vector, bool ignore_tpr)
         prio--;
     return VINT_IRQ | prio << VINT_PRIO_SHIFT | (ignore_tpr ? VINT_IGN_TPR : 0) |
            (uint64_t)vector << VINT_VECTOR_SHIFT;
+}
+
+/*
+ * The parent waits for the moment when an interrupt could be taken: a request that exits instead of
+ * being delivered. One that is to be delivered goes first; its parent hears a little later.
+ */
+static void prepare_window(struct vp *vp)
+{
+    struct vmcb *c = vp->arch->vmcb;
+    uint64_t priority =
+        (vp->deliverability & HV_DELIVERABILITY_PRIO_MASK) >> HV_DELIVERABILITY_PRIO_SHIFT;
+
+    c->intercept[3] &= ~INTERCEPT3_VINTR;
+    if (!(vp->deliverability & HV_DELIVERABILITY_INTERRUPT) || vp->arch->virq_vector >= 0)
+        return;
+    if ((c->int_shadow & INT_SHADOW) && svm_is_tcg) {
+        retry_soon(vp->arch); /* the shadow would be lost */
+        return;
+    }
+    c->intercept[3] |= INTERCEPT3_VINTR;
+    c->int_ctl |= virq_request((uint8_t)(priority << 4), !priority);
+    if (svm_is_tcg)
+        c->intercept[0] |= INTERCEPT0_CR8_WRITE;
 }
 
 /* Unless the 8259 has sent another one, which then had a higher priority. */
@@ -177,6 +216,7 @@ void svm_events_prepare(struct vp *vp)
         if (svm_is_tcg)
             c->intercept[0] |= INTERCEPT0_CR8_WRITE;
     }
+    prepare_window(vp);
     lazyeoi_enter(vp, a->virq_extint ? -1 : a->virq_vector);
 }
 
