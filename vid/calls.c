@@ -202,21 +202,21 @@ int vid_clear_interrupt(u64 id)
     return vid_status_errno(vid_status(vid_call_fast8(HVCALL_CLEAR_VIRTUAL_INTERRUPT, id)));
 }
 
-int vid_create_doorbell(struct vid_partition *partition, u32 id,
-                        const struct hv_connection_info *info)
+/* A port of the parent's, and the connection in the partition that leads to it. */
+static int create_port(struct vid_partition *partition, u32 port_id, u32 connection_id,
+                       const struct hv_port_info *port_info, const struct hv_connection_info *info)
 {
     struct hv_input_create_port port = {
         .port_partition_id = vid_host.partition_id,
-        .port_id = id,
+        .port_id = port_id,
         .connection_partition_id = partition->id,
-        .port_info = {.port_type = HV_PORT_TYPE_DOORBELL,
-                      .u.message = {.target_sint = VID_SINT_DOORBELL, .target_vp = HV_ANY_VP}},
+        .port_info = *port_info,
     };
     struct hv_input_connect_port connection = {
         .connection_partition_id = partition->id,
-        .connection_id = id,
+        .connection_id = connection_id,
         .port_partition_id = vid_host.partition_id,
-        .port_id = id,
+        .port_id = port_id,
         .connection_info = *info,
     };
     int error = vid_call_memory(HVCALL_CREATE_PORT, &port, sizeof(port), NULL, 0, &vid_host.pool);
@@ -226,14 +226,45 @@ int vid_create_doorbell(struct vid_partition *partition, u32 id,
     error = vid_call_memory(HVCALL_CONNECT_PORT, &connection, sizeof(connection), NULL, 0,
                             &partition->pool);
     if (error)
-        vid_call_fast16(HVCALL_DELETE_PORT, vid_host.partition_id, id);
+        vid_call_fast16(HVCALL_DELETE_PORT, vid_host.partition_id, port_id);
     return error;
+}
+
+int vid_create_doorbell(struct vid_partition *partition, u32 id,
+                        const struct hv_connection_info *info)
+{
+    const struct hv_port_info port = {
+        .port_type = HV_PORT_TYPE_DOORBELL,
+        .u.message = {.target_sint = VID_SINT_DOORBELL, .target_vp = HV_ANY_VP},
+    };
+
+    return create_port(partition, id, id, &port, info);
 }
 
 void vid_delete_doorbell(u64 partition_id, u32 id)
 {
     vid_call_fast16(HVCALL_DISCONNECT_PORT, partition_id, id | (u64)DISCONNECT_DOORBELL << 32);
     vid_call_fast16(HVCALL_DELETE_PORT, vid_host.partition_id, id);
+}
+
+int vid_create_event(struct vid_partition *partition, u32 connection, u32 port_id, u32 flag)
+{
+    const struct hv_port_info port = {
+        .port_type = HV_PORT_TYPE_EVENT,
+        .u.event = {.target_sint = VID_SINT_EVENT,
+                    .target_vp = HV_ANY_VP,
+                    .base_flag_number = (u16)flag,
+                    .flag_count = 1},
+    };
+    const struct hv_connection_info info = {.port_type = HV_PORT_TYPE_EVENT};
+
+    return create_port(partition, port_id, connection, &port, &info);
+}
+
+void vid_delete_event(u64 partition_id, u32 connection, u32 port_id)
+{
+    vid_call_fast16(HVCALL_DISCONNECT_PORT, partition_id, connection);
+    vid_call_fast16(HVCALL_DELETE_PORT, vid_host.partition_id, port_id);
 }
 
 void vid_notify_ring_empty(u32 sint)

@@ -52,4 +52,8 @@ int vid_create_doorbell(struct vid_partition *partition, u32 id,
 void vid_delete_doorbell(u64 partition_id, u32 id);
 void vid_notify_ring_empty(u32 sint);
 
+/* Events: a connection of the child to a flag of the parent's. */
+int vid_create_event(struct vid_partition *partition, u32 connection, u32 port_id, u32 flag);
+void vid_delete_event(u64 partition_id, u32 connection, u32 port_id);
+
 #endif

@@ -39,6 +39,7 @@ static int partition_show(struct seq_file *file, void *unused)
     seq_printf(file, "irqs %lld\n", atomic64_read(&counters->irqs));
     seq_printf(file, "acks %lld\n", atomic64_read(&counters->acks));
     seq_printf(file, "doorbells %lld\n", atomic64_read(&counters->doorbells));
+    seq_printf(file, "events %lld\n", atomic64_read(&counters->events));
     seq_printf(file, "passthru %lld\n", atomic64_read(&counters->passthru));
     for (u32 i = 0; i < VID_MAX_VPS; i++) {
         const struct vid_vp *vp = smp_load_acquire(&partition->vps[i]);

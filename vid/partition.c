@@ -9,7 +9,9 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include "calls.h"
+#include "abi/bulkhead.h"
 #include "doorbell.h"
+#include "event.h"
 #include "irqfd.h"
 #include "region.h"
 #include "vid.h"
@@ -76,6 +78,7 @@ static void destroy(struct vid_partition *partition)
     vid_debugfs_remove(partition);
     vid_irqfds_release(partition);
     vid_doorbells_release(partition);
+    vid_events_release(partition);
     for (u32 i = 0; i < VID_MAX_VPS; i++)
         if (partition->vps[i])
             vid_vp_unmap(partition->vps[i]);
@@ -111,7 +114,8 @@ void vid_partition_put(struct vid_partition *partition)
         destroy(partition);
 }
 
-/* Doorbells and irqfds end with the partition's own descriptor, not with the last of a VP. */
+/* Doorbells, events and irqfds end with the partition's own descriptor, not with the last of a VP.
+ */
 static int release(struct inode *inode, struct file *file)
 {
     struct vid_partition *partition = file->private_data;
@@ -119,6 +123,7 @@ static int release(struct inode *inode, struct file *file)
     mutex_lock(&partition->lock);
     vid_irqfds_release(partition);
     vid_doorbells_release(partition);
+    vid_events_release(partition);
     mutex_unlock(&partition->lock);
     vid_partition_put(partition);
     return 0;
@@ -151,6 +156,8 @@ static long dispatch(struct vid_partition *partition, unsigned int command, void
         return vid_irqfd(partition, argument);
     case MSHV_IOEVENTFD:
         return vid_ioeventfd(partition, argument);
+    case BULKHEAD_EVENT:
+        return vid_event(partition, argument);
     case MSHV_SET_MSI_ROUTING:
         return vid_set_routing(partition, argument);
     case MSHV_GET_GPAP_ACCESS_BITMAP:
@@ -237,6 +244,7 @@ static struct vid_partition *allocate(void)
     INIT_LIST_HEAD(&partition->irqfds);
     INIT_LIST_HEAD(&partition->resamplers);
     INIT_LIST_HEAD(&partition->doorbells);
+    INIT_LIST_HEAD(&partition->events);
     init_completion(&partition->async_done);
     return partition;
 }

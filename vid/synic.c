@@ -13,6 +13,7 @@
 #include "calls.h"
 #include "compat.h"
 #include "doorbell.h"
+#include "event.h"
 #include "irqfd.h"
 #include "synic.h"
 #include "vid.h"
@@ -154,13 +155,15 @@ static void drain(struct processor *processor)
     rcu_read_unlock();
 }
 
-/* The interrupt of both SINTs; others may share its vector. */
+/* The interrupt of all SINTs; others may share its vector. */
 static void upcall(void)
 {
     struct processor *processor = this_cpu_ptr(&processors);
 
-    if (processor->active)
-        drain(processor);
+    if (!processor->active)
+        return;
+    drain(processor);
+    vid_events_take(&processor->flags->sint_flags[VID_SINT_EVENT]);
 }
 
 static int allocate(struct processor *processor)
@@ -234,10 +237,12 @@ static int come(unsigned int cpu)
         processor->active = true;
         set_enabled(true);
         unmask(VID_SINT_INTERCEPT, 0);
+        unmask(VID_SINT_EVENT, 0);
         if (rings)
             unmask(VID_SINT_DOORBELL, HV_SYNIC_SINT_AS_INTERCEPT);
         /* What came while the SINT was masked has raised no interrupt. */
         drain(processor);
+        vid_events_take(&processor->flags->sint_flags[VID_SINT_EVENT]);
     }
     local_irq_restore(flags);
     return error;
@@ -251,8 +256,10 @@ static int go(unsigned int cpu)
 
     local_irq_save(flags);
     mask(VID_SINT_DOORBELL);
+    mask(VID_SINT_EVENT);
     mask(VID_SINT_INTERCEPT);
     drain(processor);
+    vid_events_take(&processor->flags->sint_flags[VID_SINT_EVENT]);
     drain_doorbells(processor);
     processor->active = false;
     set_enabled(false);

@@ -26,8 +26,9 @@
 #define VID_MAX_VPS        256
 #define VID_MAX_GUEST_IRQS 4096
 
-/* SINTs of the parent: intercepts of children and completions, and doorbells. */
+/* SINTs of the parent: intercepts of children and completions, events, and doorbells. */
 #define VID_SINT_INTERCEPT 0
+#define VID_SINT_EVENT     4
 #define VID_SINT_DOORBELL  5
 
 struct vid_partition;
@@ -70,6 +71,7 @@ struct vid_vp {
 struct vid_counters {
     atomic64_t irqs;          /* virtual interrupts asserted for eventfds */
     atomic64_t doorbells;     /* doorbells that rang */
+    atomic64_t events;        /* signals of the guest that an eventfd took */
     atomic64_t acks;          /* EOIs that an irqfd took */
     atomic64_t passthru;      /* calls of MSHV_ROOT_HVCALL */
     atomic64_t mapped;        /* 4 KiB pages that the guest can reach now */
@@ -97,6 +99,7 @@ struct vid_partition {
     struct list_head irqfds;     /* under irqfds_lock */
     struct list_head resamplers; /* irqfds that want to hear of EOIs; irqfds_lock, readers RCU */
     struct list_head doorbells;  /* of MSHV_IOEVENTFD; under lock */
+    struct list_head events;     /* of BULKHEAD_EVENT; under lock */
 
     struct completion async_done; /* of a call that the hypervisor finishes later */
     u16 async_status;             /* written before async_done is completed */

@@ -84,6 +84,19 @@ static void device(struct aml *a, const char *name, const char *hid, uint8_t uid
     aml_end(a, begin);
 }
 
+/* By which guests find VMBus; the addresses are for what its devices map (frame buffers). */
+static void vmbus_device(struct aml *a)
+{
+    size_t begin = aml_device(a, "VMB8");
+
+    aml_name_string(a, "_HID", "VMBUS");
+    aml_name_string(a, "_DDN", "VMBUS");
+    aml_name_number(a, "_UID", 0);
+    aml_name_number(a, "_STA", 0x0F);
+    aml_resources_memory(a, LAYOUT_VMBUS, LAYOUT_VMBUS_END - 1);
+    aml_end(a, begin);
+}
+
 static struct acpi_header *dsdt_build(struct area *area)
 {
     static const uint8_t s5[4] = {POWER_SLEEP_S5, POWER_SLEEP_S5, 0, 0};
@@ -94,6 +107,7 @@ static struct acpi_header *dsdt_build(struct area *area)
 
     device(&a, "COM1", "PNP0501", 1, LAYOUT_COM1, UART_PORTS, LAYOUT_PIN_COM1);
     device(&a, "RTC_", "PNP0B00", 0, 0x70, 2, LAYOUT_PIN_RTC);
+    vmbus_device(&a);
     aml_end(&a, scope);
     aml_package4(&a, "\\_S5_", s5);
     if (a.len > a.size)

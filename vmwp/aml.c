@@ -6,6 +6,7 @@
 #define OP_NAME    0x08U
 #define OP_BYTE    0x0AU
 #define OP_DWORD   0x0CU
+#define OP_STRING  0x0DU
 #define OP_SCOPE   0x10U
 #define OP_BUFFER  0x11U
 #define OP_PACKAGE 0x12U
@@ -100,6 +101,53 @@ void aml_hid(struct aml *a, const char *id)
     aml_byte(a, (uint8_t)(hex(id[5]) << 4 | hex(id[6])));
 }
 
+void aml_name_string(struct aml *a, const char *name, const char *value)
+{
+    aml_byte(a, OP_NAME);
+    string(a, name);
+    aml_byte(a, OP_STRING);
+    aml_bytes(a, value, strlen(value) + 1);
+}
+
+static void resources(struct aml *a, const uint8_t *template, uint8_t size)
+{
+    size_t begin;
+
+    aml_byte(a, OP_NAME);
+    string(a, "_CRS");
+    aml_byte(a, OP_BUFFER);
+    begin = length_open(a);
+    aml_byte(a, OP_BYTE);
+    aml_byte(a, size);
+    aml_bytes(a, template, size);
+    aml_end(a, begin);
+}
+
+static void dword(uint8_t *at, uint32_t v)
+{
+    for (unsigned i = 0; i < 4; i++)
+        at[i] = (uint8_t)(v >> 8 * i);
+}
+
+void aml_resources_memory(struct aml *a, uint32_t first, uint32_t last)
+{
+    uint8_t template[] = {
+        0x87,        0x17,
+        0, /* DWord address space, 23 bytes follow */
+        0,           0x0D,
+        0x01,           /* memory; consumer, positive, minimum and maximum fixed; writable */
+        [26] = 0x79, 0, /* end */
+    };
+
+    _Static_assert(sizeof(template) == 28, "3 + 23 bytes, and the end");
+    dword(template + 6, 0); /* granularity */
+    dword(template + 10, first);
+    dword(template + 14, last);
+    dword(template + 18, 0); /* translation */
+    dword(template + 22, last - first + 1);
+    resources(a, template, sizeof(template));
+}
+
 void aml_resources(struct aml *a, uint16_t first, uint8_t count, uint8_t irq)
 {
     const uint8_t low = (uint8_t)first, high = (uint8_t)(first >> 8);
@@ -118,16 +166,8 @@ void aml_resources(struct aml *a, uint16_t first, uint8_t count, uint8_t irq)
         0x79,
         0, /* end */
     };
-    size_t begin;
 
-    aml_byte(a, OP_NAME);
-    string(a, "_CRS");
-    aml_byte(a, OP_BUFFER);
-    begin = length_open(a);
-    aml_byte(a, OP_BYTE);
-    aml_byte(a, sizeof(template));
-    aml_bytes(a, template, sizeof(template));
-    aml_end(a, begin);
+    resources(a, template, sizeof(template));
 }
 
 void aml_package4(struct aml *a, const char *path, const uint8_t v[4])

@@ -29,6 +29,10 @@ void aml_end(struct aml *a, size_t begin);
 void aml_name_number(struct aml *a, const char *name, uint8_t v);
 /** Name(_HID, EISAID(id)), such as "PNP0501" */
 void aml_hid(struct aml *a, const char *id);
+/** Name(name, "string") */
+void aml_name_string(struct aml *a, const char *name, const char *value);
+/** Name(_CRS, ResourceTemplate of the addresses from `first` to `last`) */
+void aml_resources_memory(struct aml *a, uint32_t first, uint32_t last);
 /** Name(_CRS, ResourceTemplate of `count` ports from `first` on, and an ISA interrupt) */
 void aml_resources(struct aml *a, uint16_t first, uint8_t count, uint8_t irq);
 /** Name(path, Package of four bytes), as the sleep states are */

@@ -8,31 +8,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "lib/bits.h"
+#include "vmwp/config_priv.h"
 
 #define LINE_MAX_BYTES 4096U
-
-/* What a parser of a value is given. */
-struct entry {
-    struct config *config;
-    const char *value;
-    unsigned line;
-    struct problem *why;
-};
 
 struct key {
     const char *section;
     const char *name;
-    int (*parse)(const struct entry *e);
+    int (*parse)(const struct config_entry *e);
     bool required;
 };
 
-static int bad(const struct entry *e, const char *what)
+int config_bad(const struct config_entry *e, const char *what)
 {
     return problem_set(e->why, -EINVAL, "line %u: %s, not '%.80s'", e->line, what, e->value);
 }
 
-/* A decimal number of at most 12 digits; the first byte after it in *rest. False: none there. */
-static bool number(const char *s, uint64_t *out, const char **rest)
+bool config_number(const char *s, uint64_t *out, const char **rest)
 {
     uint64_t v = 0;
     unsigned n = 0;
@@ -47,19 +39,19 @@ static bool number(const char *s, uint64_t *out, const char **rest)
     return n > 0;
 }
 
-static int number_in(const struct entry *e, uint64_t low, uint64_t high, const char *suffix,
+int config_number_in(const struct config_entry *e, uint64_t low, uint64_t high, const char *suffix,
                      uint32_t *out, const char *what)
 {
     const char *rest;
     uint64_t v;
 
-    if (!number(e->value, &v, &rest) || strcmp(rest, suffix) != 0 || v < low || v > high)
-        return bad(e, what);
+    if (!config_number(e->value, &v, &rest) || strcmp(rest, suffix) != 0 || v < low || v > high)
+        return config_bad(e, what);
     *out = (uint32_t)v;
     return 0;
 }
 
-static int text(const struct entry *e, char *out, size_t size, const char *what)
+static int text(const struct config_entry *e, char *out, size_t size, const char *what)
 {
     size_t len = strlen(e->value);
 
@@ -70,10 +62,10 @@ static int text(const struct entry *e, char *out, size_t size, const char *what)
     return 0;
 }
 
-static int absolute(const struct entry *e, const char *path, char *out, size_t size,
+int config_absolute(const struct config_entry *e, const char *path, char *out, size_t size,
                     const char *what)
 {
-    const struct entry p = {e->config, path, e->line, e->why};
+    const struct config_entry p = {e->config, path, e->line, e->why};
 
     if (path[0] != '/')
         return problem_set(e->why, -EINVAL, "line %u: %s wants an absolute path, not '%.80s'",
@@ -81,88 +73,94 @@ static int absolute(const struct entry *e, const char *path, char *out, size_t s
     return text(&p, out, size, what);
 }
 
-static int parse_name(const struct entry *e)
+static int parse_name(const struct config_entry *e)
 {
     for (const char *s = e->value; *s; s++)
         if (*s <= ' ' || *s > '~' || *s == '/')
-            return bad(e, "name is made of printable characters without spaces and slashes");
+            return config_bad(e, "name is made of printable characters without spaces and slashes");
     return text(e, e->config->name, sizeof(e->config->name), "name");
 }
 
-static int parse_memory(const struct entry *e)
+static int parse_memory(const struct config_entry *e)
 {
     static const char what[] = "memory is a number with M or G, 16M to 1024G, a multiple of 2M";
     const char *rest;
     uint64_t v;
 
-    if (!number(e->value, &v, &rest) || (strcmp(rest, "M") != 0 && strcmp(rest, "G") != 0) ||
+    if (!config_number(e->value, &v, &rest) || (strcmp(rest, "M") != 0 && strcmp(rest, "G") != 0) ||
         v > CONFIG_MEMORY_MAX >> 20)
-        return bad(e, what);
+        return config_bad(e, what);
     v <<= rest[0] == 'M' ? 20 : 30;
     if (v < CONFIG_MEMORY_MIN || v > CONFIG_MEMORY_MAX || v % CONFIG_MEMORY_UNIT)
-        return bad(e, what);
+        return config_bad(e, what);
     e->config->memory = v;
     return 0;
 }
 
-static int parse_memory_pinned(const struct entry *e)
+int config_yes_no(const struct config_entry *e, bool *out, const char *what)
 {
     if (strcmp(e->value, "yes") != 0 && strcmp(e->value, "no") != 0)
-        return bad(e, "memory_pinned is yes or no");
-    e->config->memory_pinned = e->value[0] == 'y';
+        return config_bad(e, what);
+    *out = e->value[0] == 'y';
     return 0;
 }
 
-static int parse_processors(const struct entry *e)
+static int parse_memory_pinned(const struct config_entry *e)
 {
-    return number_in(e, 1, CONFIG_PROCESSORS_MAX, "", &e->config->processors,
-                     "processors is a number from 1 to 64");
+    return config_yes_no(e, &e->config->memory_pinned, "memory_pinned is yes or no");
 }
 
-static int parse_on_crash(const struct entry *e)
+static int parse_processors(const struct config_entry *e)
+{
+    return config_number_in(e, 1, CONFIG_PROCESSORS_MAX, "", &e->config->processors,
+                            "processors is a number from 1 to 64");
+}
+
+static int parse_on_crash(const struct config_entry *e)
 {
     if (strcmp(e->value, "poweroff") == 0)
         e->config->on_crash = CONFIG_CRASH_POWEROFF;
     else if (strcmp(e->value, "reset") == 0)
         e->config->on_crash = CONFIG_CRASH_RESET;
     else
-        return bad(e, "on_crash is poweroff or reset");
+        return config_bad(e, "on_crash is poweroff or reset");
     return 0;
 }
 
-static int parse_weight(const struct entry *e)
+static int parse_weight(const struct config_entry *e)
 {
-    return number_in(e, 1, 10000, "", &e->config->weight, "weight is a number from 1 to 10000");
+    return config_number_in(e, 1, 10000, "", &e->config->weight,
+                            "weight is a number from 1 to 10000");
 }
 
-static int parse_reserve(const struct entry *e)
+static int parse_reserve(const struct config_entry *e)
 {
-    return number_in(e, 0, 100, "%", &e->config->reserve, "reserve is 0% to 100%");
+    return config_number_in(e, 0, 100, "%", &e->config->reserve, "reserve is 0% to 100%");
 }
 
-static int parse_cap(const struct entry *e)
+static int parse_cap(const struct config_entry *e)
 {
-    return number_in(e, 1, 100, "%", &e->config->cap, "cap is 1% to 100%");
+    return config_number_in(e, 1, 100, "%", &e->config->cap, "cap is 1% to 100%");
 }
 
-static int parse_kernel(const struct entry *e)
+static int parse_kernel(const struct config_entry *e)
 {
     e->config->kernel_line = e->line;
-    return absolute(e, e->value, e->config->kernel, CONFIG_PATH_MAX, "kernel");
+    return config_absolute(e, e->value, e->config->kernel, CONFIG_PATH_MAX, "kernel");
 }
 
-static int parse_initrd(const struct entry *e)
+static int parse_initrd(const struct config_entry *e)
 {
     e->config->initrd_line = e->line;
-    return absolute(e, e->value, e->config->initrd, CONFIG_PATH_MAX, "initrd");
+    return config_absolute(e, e->value, e->config->initrd, CONFIG_PATH_MAX, "initrd");
 }
 
-static int parse_cmdline(const struct entry *e)
+static int parse_cmdline(const struct config_entry *e)
 {
     return text(e, e->config->cmdline, CONFIG_CMDLINE_MAX, "cmdline");
 }
 
-static int parse_console(const struct entry *e)
+static int parse_console(const struct config_entry *e)
 {
     static const char what[] = "console is none, terminal, file:PATH or unix:PATH";
     struct config *c = e->config;
@@ -173,30 +171,39 @@ static int parse_console(const struct entry *e)
     }
     if (strncmp(e->value, "file:", 5) == 0) {
         c->serial = CONFIG_SERIAL_FILE;
-        return absolute(e, e->value + 5, c->serial_path, CONFIG_PATH_MAX, "console file:");
+        return config_absolute(e, e->value + 5, c->serial_path, CONFIG_PATH_MAX, "console file:");
     }
     if (strncmp(e->value, "unix:", 5) == 0) {
         c->serial = CONFIG_SERIAL_UNIX;
-        return absolute(e, e->value + 5, c->serial_path, CONFIG_SOCKET_MAX, "console unix:");
+        return config_absolute(e, e->value + 5, c->serial_path, CONFIG_SOCKET_MAX, "console unix:");
     }
-    return bad(e, what);
+    return config_bad(e, what);
 }
 
-static int parse_user(const struct entry *e)
+static int parse_socket(const struct config_entry *e)
+{
+    return config_absolute(e, e->value, e->config->control, CONFIG_SOCKET_MAX, "socket");
+}
+
+static int parse_user(const struct config_entry *e)
 {
     static const char what[] = "user is UID:GID, two numbers from 1 to 4294967294";
     const char *rest;
     uint64_t uid, gid;
 
-    if (!number(e->value, &uid, &rest) || *rest != ':' || !number(rest + 1, &gid, &rest) || *rest)
-        return bad(e, what);
+    if (!config_number(e->value, &uid, &rest) || *rest != ':' ||
+        !config_number(rest + 1, &gid, &rest) || *rest)
+        return config_bad(e, what);
     if (uid < 1 || uid >= UINT32_MAX || gid < 1 || gid >= UINT32_MAX)
-        return bad(e, what);
+        return config_bad(e, what);
     e->config->uid = (uint32_t)uid;
     e->config->gid = (uint32_t)gid;
     e->config->user_given = true;
     return 0;
 }
+
+/* The section that there may be more than one of. */
+static const char DISK[] = "disk";
 
 static const struct key keys[] = {
     {"machine", "name", parse_name, false},
@@ -212,6 +219,15 @@ static const struct key keys[] = {
     {"boot", "cmdline", parse_cmdline, false},
     {"serial", "console", parse_console, false},
     {"process", "user", parse_user, false},
+    {"control", "socket", parse_socket, false},
+    {DISK, "path", config_disk_path, false},
+    {DISK, "type", config_disk_type, false},
+    {DISK, "controller", config_disk_controller, false},
+    {DISK, "lun", config_disk_lun, false},
+    {DISK, "read_only", config_disk_read_only, false},
+    {DISK, "cache", config_disk_cache, false},
+    {DISK, "iops", config_disk_iops, false},
+    {DISK, "bandwidth", config_disk_bandwidth, false},
 };
 _Static_assert(ARRAY_SIZE(keys) <= 32, "the keys seen are bits of a word");
 
@@ -236,17 +252,36 @@ static char *trim(char *s)
     return s;
 }
 
+/* One more [disk]; its keys may be given again. */
+static int disk_section(struct parser *p)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
+        if (keys[i].section == DISK)
+            p->seen &= ~BIT(i);
+    return config_disk_begin(&p->config, p->line, p->why);
+}
+
+/* The section before this line ends. */
+static int section_end(struct parser *p)
+{
+    return p->section == DISK ? config_disk_end(&p->config, p->why) : 0;
+}
+
 static int section_line(struct parser *p, char *s)
 {
     size_t len = strlen(s);
+    int err;
 
     if (s[len - 1] != ']')
         return problem_set(p->why, -EINVAL, "line %u: ']' is missing", p->line);
     s[len - 1] = 0;
+    err = section_end(p);
+    if (err)
+        return err;
     for (unsigned i = 0; i < ARRAY_SIZE(keys); i++) {
         if (strcmp(keys[i].section, s + 1) == 0) {
             p->section = keys[i].section;
-            return 0;
+            return p->section == DISK ? disk_section(p) : 0;
         }
     }
     return problem_set(p->why, -EINVAL, "line %u: unknown section [%.40s]", p->line, s + 1);
@@ -267,7 +302,7 @@ static int key_line(struct parser *p, char *s)
         return problem_set(p->why, -EINVAL, "line %u: '%.40s' stands before the first [section]",
                            p->line, name);
     for (unsigned i = 0; i < ARRAY_SIZE(keys); i++) {
-        const struct entry e = {&p->config, value, p->line, p->why};
+        const struct config_entry e = {&p->config, value, p->line, p->why};
         if (strcmp(keys[i].section, p->section) != 0 || strcmp(keys[i].name, name) != 0)
             continue;
         if (p->seen & BIT(i))
@@ -314,8 +349,9 @@ static int check_complete(const struct parser *p)
 
 int config_parse(struct config *out, const char *text, size_t len, struct problem *why)
 {
-    struct parser p = {.config = {.name = "machine", .processors = 1}, .why = why};
+    static struct parser p; /* too large for a stack */
 
+    p = (struct parser){.config = {.name = "machine", .processors = 1}, .why = why};
     p.config.serial = CONFIG_SERIAL_TERMINAL;
     for (size_t at = 0; at < len;) {
         const char *end = memchr(text + at, '\n', len - at);
@@ -328,7 +364,9 @@ int config_parse(struct config *out, const char *text, size_t len, struct proble
             return err;
         at += n + 1;
     }
-    int err = check_complete(&p);
+    int err = section_end(&p);
+    if (!err)
+        err = check_complete(&p);
     if (err < 0)
         return err;
     *out = p.config;
@@ -365,9 +403,9 @@ static int readable(const char *path, unsigned line, const char *key, struct pro
 int config_load(struct config *out, const char *path, struct problem *why)
 {
     static char buf[CONFIG_FILE_MAX + 1];
+    static struct config c;
     ssize_t len = file_read(path, buf, sizeof(buf));
     struct problem inner = {{0}};
-    struct config c;
     int err;
 
     if (len < 0)

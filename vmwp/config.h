@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "vmwp/problem.h"
+#include "lib/hosted/problem.h"
 
 /* The configuration file of one machine; docs/vmwp.md and vmwp.8 describe every key. */
 
@@ -15,6 +15,9 @@
 #define CONFIG_NAME_MAX    64U
 #define CONFIG_SOCKET_MAX  108U /* sun_path */
 
+#define CONFIG_CONTROLLERS    4U  /* synthetic SCSI controllers */
+#define CONFIG_LUNS           64U /* of each */
+#define CONFIG_DISKS_MAX      64U /* in the file */
 #define CONFIG_PROCESSORS_MAX 64U
 #define CONFIG_MEMORY_MIN     (16ULL << 20)
 #define CONFIG_MEMORY_MAX     (1ULL << 40)
@@ -27,6 +30,19 @@ enum config_serial {
     CONFIG_SERIAL_UNIX
 };
 enum config_crash { CONFIG_CRASH_POWEROFF, CONFIG_CRASH_RESET };
+
+/** One [disk] of the file. */
+struct config_disk {
+    bool dvd;
+    bool read_only;
+    bool cached;
+    uint32_t controller;
+    uint32_t lun;
+    uint32_t iops;              /* 0: no limit */
+    uint64_t bandwidth;         /* bytes in a second; 0: no limit */
+    char path[CONFIG_PATH_MAX]; /* empty: a DVD drive without a medium */
+    unsigned line;              /* of its section */
+};
 
 struct config {
     char name[CONFIG_NAME_MAX];
@@ -42,8 +58,11 @@ struct config {
     char cmdline[CONFIG_CMDLINE_MAX];
     enum config_serial serial;
     char serial_path[CONFIG_PATH_MAX];
+    char control[CONFIG_SOCKET_MAX]; /* the control socket; empty: none */
     bool user_given;
     uint32_t uid, gid;
+    struct config_disk disk[CONFIG_DISKS_MAX];
+    unsigned disks;
     unsigned kernel_line, initrd_line; /* where they stand in the file */
 };
 

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 #include "vmwp/ring.h"
+#include "vmwp/socket.h"
 
 #define OUT_BYTES 65536U
 #define IN_BYTES  4096U
@@ -49,41 +49,14 @@ static int file_open(struct console *c, const char *path, struct problem *why)
     return 0;
 }
 
-/* A name on which nobody listens is left over from a worker that was killed. */
-static bool socket_is_stale(const struct sockaddr_un *addr)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct stat st;
-    bool stale;
-
-    if (fd < 0)
-        return false;
-    stale = lstat(addr->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-            connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 && errno == ECONNREFUSED;
-    (void)close(fd);
-    return stale;
-}
-
 static int socket_open(struct console *c, const char *path, struct problem *why)
 {
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    mode_t mask;
-    int err;
+    int fd = socket_listen(path, "console", why);
 
-    memcpy(addr.sun_path, path, strlen(path) + 1);
-    c->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (c->listener < 0)
-        return problem_set(why, -errno, "console: socket: %m");
-    if (socket_is_stale(&addr))
-        (void)unlink(path);
-    mask = umask(0177);
-    err = bind(c->listener, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
-    (void)umask(mask);
-    if (err)
-        return problem_set(why, err, "console: %s: %s", path, strerror(-err));
+    if (fd < 0)
+        return fd;
+    c->listener = fd;
     memcpy(c->path, path, strlen(path) + 1);
-    if (listen(c->listener, 1) < 0)
-        return problem_set(why, -errno, "console: %s: %m", path);
     return 0;
 }
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "abi/tlfs/register.h"
-#include "vmwp/problem.h"
+#include "lib/hosted/problem.h"
 
 /*
  * All that the worker wants of a hypervisor. hv_mshv.c is this over /dev/mshv; hv_fake.c stands in
@@ -50,6 +50,8 @@ enum hv_exit_kind {
     HV_EXIT_MEMORY, /* memory that is not mapped */
     HV_EXIT_EOI,    /* the end of a level-triggered interrupt */
     HV_EXIT_FATAL,  /* triple fault */
+    HV_EXIT_CALL,   /* a hypercall for a connection that nobody serves below us */
+    HV_EXIT_SINTS,  /* messages can go where hv_message_await() has waited */
     HV_EXIT_OTHER,  /* nothing that this machine knows; see type */
 };
 
@@ -70,6 +72,15 @@ struct hv_exit_memory {
     bool write;
 };
 
+/** A hypercall; `input` is an address in guest memory, or the input itself if the control word says
+ * that it is fast. */
+struct hv_exit_call {
+    uint64_t control;
+    uint64_t input;
+    uint64_t next_rip;
+    bool long_mode; /* the result goes to RAX, else to EDX:EAX */
+};
+
 /** Why a VP stopped. The bytes at RIP are here if the hypervisor has given them. */
 struct hv_exit {
     enum hv_exit_kind kind;
@@ -79,7 +90,9 @@ struct hv_exit {
     union {
         struct hv_exit_io io;
         struct hv_exit_memory memory;
+        struct hv_exit_call call;
         uint8_t vector; /* EOI */
+        uint16_t sints; /* bit n: SINT n */
     };
 };
 
@@ -114,6 +127,9 @@ int hv_vp_store(struct hv_vp *vp, const struct hv_cpu *cpu);
 /** The quick form for plain port accesses: the instruction is done, RAX is this. 0 or -errno. */
 int hv_vp_finish_io(struct hv_vp *vp, uint64_t next_rip, uint64_t rax);
 
+/** The hypercall of the last exit is done, with this result (TLFS "Hypercall Outputs"). */
+int hv_vp_finish_call(struct hv_vp *vp, const struct hv_exit_call *call, uint64_t result);
+
 #define HV_ACCESS_READ    1U
 #define HV_ACCESS_WRITE   2U
 #define HV_ACCESS_EXECUTE 4U
@@ -132,5 +148,28 @@ int hv_vp_raise(struct hv_vp *vp, uint32_t vector, uint32_t error, uint64_t cr2)
 
 /** Any thread. 0 or -errno. */
 int hv_interrupt(struct hv *hv, const struct hv_interrupt *i);
+
+/*
+ * The guest's SynIC. Any thread may call these.
+ */
+
+/** Connections that lead nowhere come as HV_EXIT_CALL from now on. 0, or -errno with *why. */
+int hv_connections_take(struct hv *hv, struct problem *why);
+
+/** Send a message of `size` bytes (at most 240). 0; -EAGAIN: no room, see hv_message_await();
+ * -ENODEV: the guest does not listen; or another -errno. */
+int hv_message_post(struct hv *hv, uint32_t vp, uint32_t sint, uint32_t type, const void *payload,
+                    size_t size);
+
+/** Be told once, by HV_EXIT_SINTS of that VP, when there is room for a message. 0 or -errno. */
+int hv_message_await(struct hv *hv, uint32_t vp, uint32_t sint);
+
+/** Set an event flag of a SINT, and interrupt the guest if it was clear. 0 or -errno. */
+int hv_event_signal(struct hv *hv, uint32_t vp, uint32_t sint, uint32_t flag);
+
+/** The guest's HvCallSignalEvent on a connection signals an eventfd from now on, or no longer. 0 or
+ * -errno; -ENOTTY: this hypervisor cannot, and such calls come as HV_EXIT_CALL. */
+int hv_event_connect(struct hv *hv, uint32_t connection, int fd);
+int hv_event_disconnect(struct hv *hv, uint32_t connection, int fd);
 
 #endif

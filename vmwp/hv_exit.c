@@ -4,6 +4,7 @@
 #include "vmwp/hv_mshv_priv.h"
 
 #define LENGTH_MASK 0x0FU
+#define CS_LONG     0x2000U /* L of a code segment's attributes */
 
 static void bytes_copy(struct hv_exit *exit, const uint8_t *bytes, uint8_t count)
 {
@@ -57,6 +58,34 @@ static void eoi_decode(const struct hv_message *m, struct hv_exit *exit)
     exit->vector = (uint8_t)eoi.interrupt_vector;
 }
 
+/* Which registers hold it is a matter of the mode (TLFS "Hypercall Inputs"). */
+static void call_decode(const struct hv_message *m, struct hv_exit *exit)
+{
+    struct hv_x64_hypercall_intercept_message call;
+
+    memcpy(&call, m->payload, sizeof(call));
+    exit->kind = HV_EXIT_CALL;
+    exit->call.next_rip = call.header.rip + (call.header.length_cr8 & LENGTH_MASK);
+    exit->call.long_mode = call.header.execution_state & HV_EXECUTION_STATE_EFER_LMA &&
+                           call.header.cs_segment.attributes & CS_LONG;
+    if (exit->call.long_mode) {
+        exit->call.control = call.rcx;
+        exit->call.input = call.rdx;
+    } else {
+        exit->call.control = call.rdx << 32 | (uint32_t)call.rax;
+        exit->call.input = call.rbx << 32 | (uint32_t)call.rcx;
+    }
+}
+
+static void sints_decode(const struct hv_message *m, struct hv_exit *exit)
+{
+    struct hv_x64_synic_sint_deliverable_message sints;
+
+    memcpy(&sints, m->payload, sizeof(sints));
+    exit->kind = HV_EXIT_SINTS;
+    exit->sints = sints.deliverable_sints;
+}
+
 void hv_exit_decode(const struct hv_message *m, struct hv_exit *exit)
 {
     *exit = (struct hv_exit){.kind = HV_EXIT_OTHER, .type = m->header.message_type};
@@ -70,6 +99,12 @@ void hv_exit_decode(const struct hv_message *m, struct hv_exit *exit)
         break;
     case HVMSG_X64_APIC_EOI:
         eoi_decode(m, exit);
+        break;
+    case HVMSG_HYPERCALL_INTERCEPT:
+        call_decode(m, exit);
+        break;
+    case HVMSG_SYNIC_SINT_DELIVERABLE:
+        sints_decode(m, exit);
         break;
     case HVMSG_UNRECOVERABLE_EXCEPTION:
         exit->kind = HV_EXIT_FATAL;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 struct hv {
@@ -50,6 +51,7 @@ void hv_destroy(struct hv *hv)
 int hv_map(struct hv *hv, uint64_t gpa, void *host, uint64_t size, struct problem *why)
 {
     hv_fake.mapped += size;
+    hv_fake.ram = host;
     return 0;
 }
 
@@ -128,5 +130,51 @@ int hv_interrupt(struct hv *hv, const struct hv_interrupt *i)
 {
     hv_fake.interrupts++;
     hv_fake.last = *i;
+    return 0;
+}
+
+int hv_vp_finish_call(struct hv_vp *vp, const struct hv_exit_call *call, uint64_t result)
+{
+    hv_fake.finished_rip = call->next_rip;
+    hv_fake.finished_rax = result;
+    return 0;
+}
+
+int hv_connections_take(struct hv *hv, struct problem *why)
+{
+    return 0;
+}
+
+int hv_message_post(struct hv *hv, uint32_t vp, uint32_t sint, uint32_t type, const void *payload,
+                    size_t size)
+{
+    if (hv_fake.slot_full) {
+        hv_fake.slot_full = false;
+        return -EAGAIN;
+    }
+    hv_fake.posts++;
+    hv_fake.post_size = size;
+    memcpy(hv_fake.post, payload, size);
+    return 0;
+}
+
+int hv_message_await(struct hv *hv, uint32_t vp, uint32_t sint)
+{
+    hv_fake.awaits++;
+    return 0;
+}
+
+int hv_event_signal(struct hv *hv, uint32_t vp, uint32_t sint, uint32_t flag)
+{
+    return 0;
+}
+
+int hv_event_connect(struct hv *hv, uint32_t connection, int fd)
+{
+    return -ENOTTY;
+}
+
+int hv_event_disconnect(struct hv *hv, uint32_t connection, int fd)
+{
     return 0;
 }

@@ -29,6 +29,11 @@ struct hv_fake {
     uint64_t raised_cr2;
     unsigned interrupts;
     struct hv_interrupt last;
+    uint8_t *ram;   /* of the last hv_map() */
+    bool slot_full; /* the next hv_message_post() finds no room */
+    unsigned posts, awaits;
+    uint8_t post[240]; /* the last one */
+    size_t post_size;
 };
 
 extern struct hv_fake hv_fake;

@@ -19,22 +19,6 @@
 #include "vmwp/hv_mshv_priv.h"
 
 #define DEVICE "/dev/mshv"
-#define VP_MAX 256U
-
-struct hv_vp {
-    struct hv *hv;
-    uint32_t index;
-    int fd;
-    struct hv_vp_register_page *page; /* NULL: there is none, registers go by hypercall */
-};
-
-struct hv {
-    int device;
-    int partition; /* -1: none */
-    struct hv_vp *vp[VP_MAX];
-    uint32_t vp_count;
-};
-
 /* What a child is given if the hypervisor does not say what it could have. */
 #define FEATURES_DEFAULT                                                                           \
     (HV_SYNTH_HYPERVISOR_PRESENT | HV_SYNTH_HV1 | HV_SYNTH_ACCESS_REFERENCE_COUNTER |              \
@@ -44,18 +28,7 @@ struct hv {
      HV_SYNTH_EXTENDED_PROCESSOR_MASKS | HV_SYNTH_TB_FLUSH_HYPERCALLS |                            \
      HV_SYNTH_SYNTHETIC_CLUSTER_IPI)
 
-struct call {
-    uint16_t code;
-    uint16_t reps;
-    const void *in;
-    size_t in_size;
-    void *out;
-    size_t out_size;
-};
-
-/* A hypercall through the kernel, which puts the partition's id into its first word. 0, or -errno
-   with *status what the hypervisor said (0: the kernel refused by itself). */
-static int hypercall(int fd, const struct call *c, uint16_t *status)
+int mshv_call(int fd, const struct mshv_call *c, uint16_t *status)
 {
     struct mshv_root_hvcall args = {
         .code = c->code,
@@ -72,8 +45,7 @@ static int hypercall(int fd, const struct call *c, uint16_t *status)
     return err || !args.status ? err : -EIO;
 }
 
-/* `err` of a hypercall as a sentence. */
-static int refused(struct problem *why, const char *what, int err, uint16_t status)
+int mshv_refused(struct problem *why, const char *what, int err, uint16_t status)
 {
     if (status)
         return problem_set(why, err, "%s: refused by the hypervisor, status 0x%04x", what, status);
@@ -115,11 +87,11 @@ static int property_set(struct hv *hv, uint32_t code, uint64_t value, const char
 {
     const struct hv_input_set_partition_property in = {.property_code = code,
                                                        .property_value = value};
-    const struct call c = {HVCALL_SET_PARTITION_PROPERTY, 0, &in, sizeof(in), NULL, 0};
+    const struct mshv_call c = {HVCALL_SET_PARTITION_PROPERTY, 0, &in, sizeof(in), NULL, 0};
     uint16_t status;
-    int err = hypercall(hv->partition, &c, &status);
+    int err = mshv_call(hv->partition, &c, &status);
 
-    return err ? refused(why, name, err, status) : 0;
+    return err ? mshv_refused(why, name, err, status) : 0;
 }
 
 /* All synthetic features that a child may have. */
@@ -129,9 +101,10 @@ static uint64_t features_offered(const struct hv *hv)
         .partition_id = ~0ULL,
         .property_code = HV_PARTITION_PROPERTY_ASSIGNABLE_SYNTHETIC_PROC_FEATURES};
     uint64_t out[2] = {0, 0}; /* number of banks, first bank */
-    const struct call c = {HVCALL_GET_PARTITION_PROPERTY_EX, 0, &in, sizeof(in), out, sizeof(out)};
+    const struct mshv_call c = {
+        HVCALL_GET_PARTITION_PROPERTY_EX, 0, &in, sizeof(in), out, sizeof(out)};
 
-    return hypercall(hv->device, &c, NULL) == 0 && out[1] ? out[1] : FEATURES_DEFAULT;
+    return mshv_call(hv->device, &c, NULL) == 0 && out[1] ? out[1] : FEATURES_DEFAULT;
 }
 
 static int partition_open(struct hv *hv, struct problem *why)
@@ -249,17 +222,17 @@ static int registers_set(struct hv_vp *vp, const struct hv_register_assoc *regs,
         struct hv_input_vp_registers head;
         struct hv_register_assoc regs[REGS_MAX];
     } in = {.head = {.vp_index = vp->index}};
-    const struct call c = {HVCALL_SET_VP_REGISTERS,
-                           (uint16_t)count,
-                           &in,
-                           sizeof(in.head) + count * sizeof(regs[0]),
-                           NULL,
-                           0};
+    const struct mshv_call c = {HVCALL_SET_VP_REGISTERS,
+                                (uint16_t)count,
+                                &in,
+                                sizeof(in.head) + count * sizeof(regs[0]),
+                                NULL,
+                                0};
 
     if (count > REGS_MAX)
         return -EINVAL;
     memcpy(in.regs, regs, count * sizeof(regs[0]));
-    return hypercall(vp->fd, &c, status);
+    return mshv_call(vp->fd, &c, status);
 }
 
 static int registers_get(struct hv_vp *vp, const uint32_t *names, unsigned count,
@@ -269,17 +242,17 @@ static int registers_get(struct hv_vp *vp, const uint32_t *names, unsigned count
         struct hv_input_vp_registers head;
         uint32_t names[REGS_MAX];
     } in = {.head = {.vp_index = vp->index}};
-    const struct call c = {HVCALL_GET_VP_REGISTERS,
-                           (uint16_t)count,
-                           &in,
-                           sizeof(in.head) + count * sizeof(names[0]),
-                           values,
-                           count * sizeof(values[0])};
+    const struct mshv_call c = {HVCALL_GET_VP_REGISTERS,
+                                (uint16_t)count,
+                                &in,
+                                sizeof(in.head) + count * sizeof(names[0]),
+                                values,
+                                count * sizeof(values[0])};
 
     if (count > REGS_MAX)
         return -EINVAL;
     memcpy(in.names, names, count * sizeof(names[0]));
-    return hypercall(vp->fd, &c, NULL);
+    return mshv_call(vp->fd, &c, NULL);
 }
 
 int hv_vp_set(struct hv_vp *vp, const struct hv_register_assoc *regs, unsigned count,
@@ -288,7 +261,7 @@ int hv_vp_set(struct hv_vp *vp, const struct hv_register_assoc *regs, unsigned c
     uint16_t status = 0;
     int err = registers_set(vp, regs, count, &status);
 
-    return err ? refused(why, "registers of the boot processor", err, status) : 0;
+    return err ? mshv_refused(why, "registers of the boot processor", err, status) : 0;
 }
 
 int hv_vp_run(struct hv_vp *vp, struct hv_exit *exit)
@@ -400,6 +373,20 @@ int hv_vp_finish_io(struct hv_vp *vp, uint64_t next_rip, uint64_t rax)
     return 0;
 }
 
+int hv_vp_finish_call(struct hv_vp *vp, const struct hv_exit_call *call, uint64_t result)
+{
+    struct hv_register_assoc regs[] = {
+        {.name = HV_X64_REGISTER_RIP, .value = {.reg64 = call->next_rip}},
+        {.name = HV_X64_REGISTER_RAX, .value = {.reg64 = result}},
+        {.name = HV_X64_REGISTER_RDX, .value = {.reg64 = result >> 32}},
+    };
+
+    if (call->long_mode)
+        return registers_set(vp, regs, 2, NULL);
+    regs[1].value.reg64 = (uint32_t)result;
+    return registers_set(vp, regs, 3, NULL);
+}
+
 _Static_assert(HV_ACCESS_READ == HV_TRANSLATE_GVA_VALIDATE_READ, "the same bits");
 _Static_assert(HV_ACCESS_WRITE == HV_TRANSLATE_GVA_VALIDATE_WRITE, "the same bits");
 _Static_assert(HV_ACCESS_EXECUTE == HV_TRANSLATE_GVA_VALIDATE_EXECUTE, "the same bits");
@@ -412,8 +399,9 @@ int hv_vp_translate(struct hv_vp *vp, uint64_t gva, unsigned access, uint64_t *g
         .gva_page = gva / MSHV_HV_PAGE_SIZE,
     };
     struct hv_output_translate_virtual_address out = {0};
-    const struct call c = {HVCALL_TRANSLATE_VIRTUAL_ADDRESS, 0, &in, sizeof(in), &out, sizeof(out)};
-    int err = hypercall(vp->fd, &c, NULL);
+    const struct mshv_call c = {
+        HVCALL_TRANSLATE_VIRTUAL_ADDRESS, 0, &in, sizeof(in), &out, sizeof(out)};
+    int err = mshv_call(vp->fd, &c, NULL);
 
     if (err)
         return err;
@@ -452,7 +440,7 @@ int hv_interrupt(struct hv *hv, const struct hv_interrupt *i)
         .dest_addr = i->destination,
         .vector = i->vector,
     };
-    const struct call c = {HVCALL_ASSERT_VIRTUAL_INTERRUPT, 0, &in, sizeof(in), NULL, 0};
+    const struct mshv_call c = {HVCALL_ASSERT_VIRTUAL_INTERRUPT, 0, &in, sizeof(in), NULL, 0};
 
-    return hypercall(hv->partition, &c, NULL);
+    return mshv_call(hv->partition, &c, NULL);
 }

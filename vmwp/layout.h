@@ -23,6 +23,10 @@
 
 #define LAYOUT_KERNEL_MIN 0x100000U
 
+/* What devices on VMBus may map; above all RAM below 4 GiB. */
+#define LAYOUT_VMBUS     0xE0000000U
+#define LAYOUT_VMBUS_END 0xF8000000U
+
 #define LAYOUT_IOAPIC 0xFEC00000U
 #define LAYOUT_LAPIC  0xFEE00000U
 

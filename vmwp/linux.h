@@ -4,7 +4,7 @@
 
 #include "abi/tlfs/register.h"
 #include "vmwp/memory.h"
-#include "vmwp/problem.h"
+#include "lib/hosted/problem.h"
 
 /* A Linux kernel started without firmware, by the 64-bit boot protocol (Documentation/arch/x86/
  * boot.rst): everything it needs is put into the guest's RAM, then RIP is its 64-bit entry. */

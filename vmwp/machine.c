@@ -80,9 +80,11 @@ static int signals_open(struct problem *why)
 }
 
 int machine_create(struct machine **out, const struct config *config,
-                   const struct machine_files *files, struct console *console, struct problem *why)
+                   const struct machine_files *files, struct console *console,
+                   struct control *control, struct problem *why)
 {
     struct machine *m = calloc(1, sizeof(*m));
+    struct problem unused;
     int err;
 
     if (!m)
@@ -90,6 +92,7 @@ int machine_create(struct machine **out, const struct config *config,
     m->config = config;
     m->files = files;
     m->console = console;
+    m->control = control;
     m->signals = -1;
     (void)pthread_mutex_init(&m->lock, NULL);
     m->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -99,17 +102,26 @@ int machine_create(struct machine **out, const struct config *config,
         m->signals = signals_open(why);
         err = m->signals < 0 ? m->signals : hv_open(&m->hv, why);
     }
-    if (err)
-        machine_destroy(m);
-    else
-        *out = m;
-    return err;
+    if (!err)
+        err = disks_open(&m->disks, config, why);
+    if (err) {
+        (void)machine_destroy(m, &unused);
+        return err;
+    }
+    control_handle(control, machine_control, m);
+    *out = m;
+    return 0;
 }
 
-void machine_destroy(struct machine *m)
+int machine_destroy(struct machine *m, struct problem *why)
 {
+    int err;
+
     if (!m)
-        return;
+        return 0;
+    control_close(m->control);
+    machine_vmbus_clear(m);
+    err = disks_close(m->disks, why);
     hv_close(m->hv);
     memory_destroy(&m->memory);
     if (m->wake >= 0)
@@ -118,6 +130,7 @@ void machine_destroy(struct machine *m)
         (void)close(m->signals);
     (void)pthread_mutex_destroy(&m->lock);
     free(m);
+    return err;
 }
 
 void machine_stop(struct machine *m, enum machine_outcome outcome)
@@ -175,6 +188,7 @@ static int processors_create(struct machine *m, const struct linux_plan *plan, s
 
 static void machine_clear(struct machine *m)
 {
+    machine_vmbus_clear(m);
     hv_destroy(m->hv);
     m->vp_count = 0;
     memory_destroy(&m->memory);
@@ -198,6 +212,8 @@ int machine_build(struct machine *m, struct problem *why)
         err = hv_create(m->hv, &share, why);
     if (!err)
         err = ram_map(m, why);
+    if (!err)
+        err = machine_vmbus_build(m, why);
     if (!err)
         err = processors_create(m, &plan, why);
     if (!err && machine_devices_init(m) < 0)
@@ -238,24 +254,36 @@ static struct timespec *sleep_time(struct machine *m, struct timespec *t)
     return t;
 }
 
-/* The main thread: console, signals, timers of devices. */
+/* The main thread: console, signals, timers of devices, the control socket, ejected media. */
 static void main_loop(struct machine *m)
 {
-    enum { WAKE, SIGNALS, CONSOLE, COUNT = CONSOLE + CONSOLE_POLLS };
+    enum {
+        WAKE,
+        SIGNALS,
+        DISKS,
+        CONSOLE,
+        CONTROL = CONSOLE + CONSOLE_POLLS,
+        COUNT = CONTROL + CONTROL_POLLS
+    };
 
     while (atomic_load_explicit(&m->outcome, memory_order_acquire) == MACHINE_RUNS) {
         struct pollfd polls[COUNT] = {{.fd = m->wake, .events = POLLIN},
-                                      {.fd = m->signals, .events = POLLIN}};
+                                      {.fd = m->signals, .events = POLLIN},
+                                      {.fd = disks_fd(m->disks), .events = POLLIN}};
         struct timespec t;
         uint64_t count;
 
         console_poll(m->console, &polls[CONSOLE]);
+        control_poll(m->control, &polls[CONTROL]);
         if (ppoll(polls, COUNT, sleep_time(m, &t), NULL) < 0)
             continue; /* interrupted */
         if (polls[WAKE].revents)
             (void)!read(m->wake, &count, sizeof(count));
         if (polls[SIGNALS].revents)
             signals_take(m);
+        if (polls[DISKS].revents)
+            disks_serve(m->disks);
+        control_serve(m->control, &polls[CONTROL]);
         if (!console_serve(m->console, &polls[CONSOLE]))
             machine_stop(m, MACHINE_QUIT);
         (void)pthread_mutex_lock(&m->lock);

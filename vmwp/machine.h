@@ -4,6 +4,7 @@
 
 #include "vmwp/config.h"
 #include "vmwp/console.h"
+#include "vmwp/control.h"
 
 /* One machine: its parts, from which it is built anew at each reset. */
 
@@ -30,11 +31,13 @@ int machine_files_open(struct machine_files *files, const struct config *config,
                        struct problem *why);
 void machine_files_close(struct machine_files *files);
 
-/** Connect to the hypervisor. Configuration, files and console are borrowed. 0, or -errno. */
+/** Connect to the hypervisor and open the disks. Configuration, files, console and control (or
+ * NULL) are borrowed. 0, or -errno. */
 int machine_create(struct machine **out, const struct config *config,
-                   const struct machine_files *files, struct console *console, struct problem *why);
-/** NULL is allowed. */
-void machine_destroy(struct machine *m);
+                   const struct machine_files *files, struct console *console,
+                   struct control *control, struct problem *why);
+/** NULL is allowed. 0, or -errno with *why: the last writes to a disk have failed. */
+int machine_destroy(struct machine *m, struct problem *why);
 
 /** Make partition, memory, devices and processors, all as after power-on. 0, or -errno. */
 int machine_build(struct machine *m, struct problem *why);

@@ -13,6 +13,7 @@
 #include "devices/power.h"
 #include "devices/rtc.h"
 #include "devices/uart.h"
+#include "vmwp/disks.h"
 #include "vmwp/hv.h"
 #include "vmwp/machine.h"
 #include "vmwp/memory.h"
@@ -32,13 +33,16 @@ struct machine {
     const struct config *config;
     const struct machine_files *files;
     struct console *console;
+    struct control *control; /* NULL: none */
     struct hv *hv;
+    struct disks *disks;
     int wake; /* eventfd: the main thread looks around */
     int signals;
     /* Built and taken apart while no VP runs. */
     struct memory memory;
     struct vp vps[CONFIG_PROCESSORS_MAX];
     uint32_t vp_count;
+    struct machine_vmbus *vmbus;
     /* enum machine_outcome; the first who sets it wins. */
     atomic_int outcome;
     struct problem failure; /* of MACHINE_FAILED; written by who set it */
@@ -72,6 +76,20 @@ void machine_port_write(struct machine *m, uint16_t port, unsigned size, uint32_
 void machine_memory_read(struct machine *m, uint64_t at, void *buf, unsigned len);
 void machine_memory_write(struct machine *m, uint64_t at, const void *buf, unsigned len);
 void machine_eoi(struct machine *m, uint8_t vector);
+
+/** VMBus and what is on it, as after power-on; and its end, when no VP runs. 0, or -errno. */
+int machine_vmbus_build(struct machine *m, struct problem *why);
+void machine_vmbus_clear(struct machine *m);
+/** A hypercall that no one below has answered; the result for the guest. */
+uint64_t machine_vmbus_call(struct machine *m, const struct hv_exit_call *call);
+/** There is room for messages in these SINTs of a VP. */
+void machine_vmbus_sints(struct machine *m, uint32_t vp, uint16_t sints);
+/** Write the flight recorder to a descriptor. 0 or -errno. */
+int machine_vmbus_record(struct machine *m, int fd);
+
+/** control_handler of this machine. */
+int machine_control(void *machine, struct control_request *request, json_t **answer,
+                    struct problem *why);
 
 /** The thread of a VP: runs it until the machine stops. The argument is a struct vp. */
 void *vp_thread(void *vp);

@@ -28,6 +28,7 @@ struct task {
     const struct options *options;
     const struct machine_files *files;
     struct console *console;
+    struct control *control;
 };
 
 static const char usage[] =
@@ -118,29 +119,43 @@ static int worker(void *arg)
     struct problem why;
     int status = EXIT_ERROR;
 
-    if (machine_create(&m, t->config, t->files, t->console, &why) < 0 ||
+    if (machine_create(&m, t->config, t->files, t->console, t->control, &why) < 0 ||
         machine_build(m, &why) < 0 || console_start(t->console, &why) < 0 ||
         (!t->options->no_sandbox && sandbox_enter(t->config, &why) < 0))
         (void)fail(&why);
     else
         status = run_until_off(m, &why);
-    machine_destroy(m);
+    if (machine_destroy(m, &why) < 0)
+        status = fail(&why);
     return status;
+}
+
+/* The name of the control socket goes with the machine. */
+static void control_remove(const struct config *config)
+{
+    if (config->control[0])
+        (void)unlink(config->control);
 }
 
 static int run(const struct config *config, const struct options *options)
 {
     struct machine_files files;
+    struct control *control = NULL;
     struct console *console;
     struct problem why;
     int status;
 
     if (machine_files_open(&files, config, &why) < 0)
         return fail(&why);
-    if (console_open(&console, config, &why) < 0)
+    if (config->control[0] && control_open(&control, config->control, &why) < 0)
         return fail(&why);
-    struct task task = {config, options, &files, console};
+    if (console_open(&console, config, &why) < 0) {
+        control_remove(config);
+        return fail(&why);
+    }
+    struct task task = {config, options, &files, console, control};
     status = keeper_run(console, worker, &task, &why);
+    control_remove(config);
     if (status < 0)
         return fail(&why);
     if (status > 128)

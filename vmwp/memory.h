@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "lib/types.h"
-#include "vmwp/problem.h"
+#include "lib/hosted/problem.h"
 
 /*
  * The guest's RAM: below 3 GiB, and what does not fit there from 4 GiB on. Guests write to it at

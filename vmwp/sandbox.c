@@ -20,10 +20,14 @@
 #include "abi/mshv.h"
 #include "lib/bits.h"
 
-#define NOBODY 65534U
+#define NOBODY      65534U
+#define BLOCK_IOCTL 0x12U /* linux/fs.h */
 
-/* A partition, its VPs, a client; and some for the files that are open already. */
-#define DESCRIPTORS(processors) ((processors) + 32U)
+/*
+ * A partition, its VPs, a client; files that are open already; chains of disk images, and three for
+ * each channel of VMBus.
+ */
+#define DESCRIPTORS(processors) ((processors) + 1024U)
 #define MEMLOCK_SLACK           (64ULL << 20)
 
 /* Landlock (linux/landlock.h, which older headers do not have). */
@@ -142,6 +146,25 @@ static const int allowed[] = {
     SCMP_SYS(gettimeofday),
     SCMP_SYS(fstat),
     SCMP_SYS(lseek),
+    /* disks; what a ring for them may do was settled when it was made, and no more are made */
+    SCMP_SYS(pwrite64),
+    SCMP_SYS(preadv),
+    SCMP_SYS(pwritev),
+    SCMP_SYS(preadv2),
+    SCMP_SYS(pwritev2),
+    SCMP_SYS(fsync),
+    SCMP_SYS(fdatasync),
+    SCMP_SYS(fallocate),
+    SCMP_SYS(ftruncate),
+    SCMP_SYS(io_uring_enter),
+    SCMP_SYS(io_uring_register),
+    SCMP_SYS(eventfd2),
+    SCMP_SYS(epoll_create1),
+    SCMP_SYS(epoll_ctl),
+    SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait),
+    SCMP_SYS(recvmsg), /* requests, and the descriptors that they bring */
+    SCMP_SYS(sendmsg),
     /* memory */
     SCMP_SYS(munmap),
     SCMP_SYS(mremap),
@@ -172,9 +195,13 @@ static const struct {
     int err;
 } denied[] = {
     {SCMP_SYS(clone3), ENOSYS}, /* its flags cannot be seen; glibc falls back to clone */
-    {SCMP_SYS(openat), EACCES},           {SCMP_SYS(open), EACCES},
-    {SCMP_SYS(readlink), EACCES},         {SCMP_SYS(prctl), EPERM},
-    {SCMP_SYS(sched_getaffinity), EPERM}, {SCMP_SYS(prlimit64), EPERM},
+    {SCMP_SYS(openat), EACCES},
+    {SCMP_SYS(open), EACCES},
+    {SCMP_SYS(readlink), EACCES},
+    {SCMP_SYS(prctl), EPERM},
+    {SCMP_SYS(sched_getaffinity), EPERM},
+    {SCMP_SYS(prlimit64), EPERM},
+    {SCMP_SYS(statx), ENOSYS}, /* it takes paths as well; the usual alignment will do */
 };
 
 static int rule(scmp_filter_ctx filter, int call, struct scmp_arg_cmp cmp)
@@ -185,6 +212,9 @@ static int rule(scmp_filter_ctx filter, int call, struct scmp_arg_cmp cmp)
 /* Calls of which only some forms are allowed. */
 static int rules_by_argument(scmp_filter_ctx filter)
 {
+    /* Of descriptors that are there, and of those that come with requests for disks. */
+    static const int controls[] = {F_SETFD,         F_GETFL,     F_SETFL,
+                                   F_DUPFD_CLOEXEC, F_OFD_SETLK, F_OFD_GETLK};
     const uint64_t exec = PROT_EXEC;
     int err = rule(filter, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0));
 
@@ -197,8 +227,10 @@ static int rules_by_argument(scmp_filter_ctx filter)
         err = rule(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xFF00, MSHV_IOCTL << 8));
     if (!err)
         err = rule(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, TCGETS));
-    if (!err)
-        err = rule(filter, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_SETFD));
+    for (size_t i = 0; i < ARRAY_SIZE(controls) && !err; i++)
+        err = rule(filter, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)controls[i]));
+    if (!err) /* sizes of block devices, and giving space back */
+        err = rule(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xFF00, BLOCK_IOCTL << 8));
     if (!err) /* fstat() */
         err = rule(filter, SCMP_SYS(newfstatat),
                    SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));

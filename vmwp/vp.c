@@ -127,6 +127,12 @@ void vp_handle(struct vp *vp, const struct hv_exit *exit)
     case HV_EXIT_EOI:
         machine_eoi(vp->machine, exit->vector);
         break;
+    case HV_EXIT_CALL:
+        err = hv_vp_finish_call(vp->hv, &exit->call, machine_vmbus_call(vp->machine, &exit->call));
+        break;
+    case HV_EXIT_SINTS:
+        machine_vmbus_sints(vp->machine, vp->index, exit->sints);
+        break;
     case HV_EXIT_FATAL:
         handle_fatal(vp);
         break;

@@ -23,14 +23,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
 from bh import child, debian, initramfs, paths, report, vhost  # noqa: E402
-from machine import FAILURES, Machine, Trouble, expect  # noqa: E402 (paths come first)
+from machine import FAILURES, Machine, expect  # noqa: E402 (paths come first)
 import scheduling  # noqa: E402
+from workers import APPEND, Workers  # noqa: E402
 
 OURS = paths.BUILD / "child"
 BOOT_S, CHILD_S = 120, 120
 FLAT_S = 240
 MEMORY_MIB, FULL_MEMORY_MIB = 2048, 6144
-APPEND = f"{child.CHILD_APPEND} bh.mode=test"
 # Cases of the flat kernel that a child may skip, or that are not its affair.
 FLAT_GROUPS = "smoke,hypercall,synic,smp,apic,hostile"
 # Cases that measure one clock against another want a processor of their own for a moment: their
@@ -44,53 +44,6 @@ FAIL_DEPOSIT = f"{DEBUG_FOLDER}/fail_deposit"
 DEPOSITS_MAX = 400
 # What is left when all is well, and how long that may take.
 NOTHING, LEFT_S = "0 partitions, 0 pages", 30
-
-
-class Run:
-    """One parent while it runs."""
-
-    def __init__(self, machine, full):
-        self.machine, self.full = machine, full
-        self.number = 0
-
-    def configure(self, append=APPEND, **options):
-        """Writes a configuration in the parent; its path. The console is a file beside it."""
-        self.number += 1
-        path = f"/tmp/vm{self.number}"
-        text = child.config(f"vm{self.number}", append, console=f"file:{path}.log", **options)
-        lines = text.replace("\n", "\\n").replace("%", "%%")
-        self.machine.run(f"printf '{lines}' > {path}.conf")
-        return path
-
-    def start(self, *args, **options):
-        path = self.configure(*args, **options)
-        self.machine.run(f"vmwp {path}.conf > {path}.err 2>&1 & echo $! > {path}.pid")
-        return path
-
-    def console(self, path):
-        return self.machine.run(f"cat {path}.log 2>/dev/null; true")
-
-    def wait_console(self, path, expression, timeout_s):
-        """Waits until the child's console has a line; the match."""
-        end = time.monotonic() + timeout_s
-        while True:
-            found = re.search(expression, self.console(path), re.M)
-            if found:
-                return found
-            if self.machine.status_of(f"kill -0 $(cat {path}.pid)")[0] != 0:
-                raise Trouble(f"the worker has ended: {self.machine.run(f'cat {path}.err')}; "
-                              f"console: {self.console(path)[-300:]}")
-            expect(time.monotonic() < end,
-                   f"no {expression} in {timeout_s} s; console: {self.console(path)[-300:]}")
-
-    def wait_end(self, path, timeout_s=60):
-        """Waits until the worker is gone; its exit status."""
-        return int(self.machine.run(
-            f"for i in $(seq {timeout_s * 5}); do kill -0 $(cat {path}.pid) 2>/dev/null || break; "
-            f"usleep 200000; done; wait $(cat {path}.pid); echo $?", timeout_s + 10).split()[-1])
-
-    def kill(self, path, how="TERM"):
-        self.machine.run(f"kill -{how} $(cat {path}.pid)")
 
 
 def facts_of(line):
@@ -297,7 +250,7 @@ def run_parent(kernel, args, said):
     with Machine(config, OURS / kernel) as machine:
         machine.start(BOOT_S)
         machine.run("insmod /usr/lib/bulkhead/bulkhead-vid.ko")
-        run = Run(machine, args.all)
+        run = Workers(machine, args.all)
         for name, check in CHECKS.items():
             wanted = args.checks or (CHECKS if args.all else SHORT)
             if not any(name.startswith(c) for c in wanted):

@@ -136,13 +136,23 @@ static void test_acpi(void **state)
 static void test_dsdt_bytes(void **state)
 {
     static const uint8_t aml[] = {
-        0x10, 0x47, 0x06, '\\', '_',  'S',  'B',  '_',                    /* Scope (\_SB) */
+        0x10, 0x4B, 0x0B, '\\', '_',  'S',  'B',  '_',                    /* Scope (\_SB) */
         0x5B, 0x82, 0x4E, 0x02, 'C',  'O',  'M',  '1',                    /* Device (COM1) */
         0x08, '_',  'H',  'I',  'D',  0x0C, 0x41, 0xD0, 0x05, 0x01,       /* PNP0501 */
         0x08, '_',  'U',  'I',  'D',  0x0A, 0x01,                         /* 1 */
         0x08, '_',  'C',  'R',  'S',  0x11, 0x41, 0x01, 0x0A, 0x0D,       /* 13 bytes */
         0x47, 0x01, 0xF8, 0x03, 0xF8, 0x03, 0x01, 0x08, 0x22, 0x10, 0x00, /* ports, IRQ 4 */
         0x79, 0x00};
+    static const uint8_t vmbus[] = {
+        0x5B, 0x82, 0x42, 0x05, 'V',  'M',  'B',  '8',                      /* Device (VMB8) */
+        0x08, '_',  'H',  'I',  'D',  0x0D, 'V',  'M',  'B',  'U',  'S', 0, /* a string */
+        0x08, '_',  'D',  'D',  'N',  0x0D, 'V',  'M',  'B',  'U',  'S', 0, /* likewise */
+        0x08, '_',  'U',  'I',  'D',  0x0A, 0,                              /* 0 */
+        0x08, '_',  'S',  'T',  'A',  0x0A, 0x0F,                           /* present */
+        0x08, '_',  'C',  'R',  'S',  0x11, 0x40, 0x02, 0x0A, 0x1C,         /* 28 bytes */
+        0x87, 0x17, 0,    0,    0x0D, 1,    0,    0,    0,    0,            /* memory */
+        0,    0,    0,    0xE0, 0xFF, 0xFF, 0xFF, 0xF7,                     /* from, to */
+        0,    0,    0,    0,    0,    0,    0,    0x18, 0x79, 0};           /* length */
     static const uint8_t s5[] = {0x08, '\\', '_', 'S',  '5', '_',  0x12, 0x4B, 0x00,
                                  0x04, 0x0A, 5,   0x0A, 5,   0x0A, 0,    0x0A, 0};
     const struct acpi_header *dsdt;
@@ -151,6 +161,8 @@ static void test_dsdt_bytes(void **state)
     dsdt = table(((const struct acpi_fadt_table *)find(0, "FACP"))->x_dsdt, "DSDT");
     assert_memory_equal(dsdt + 1, aml, sizeof(aml));
     assert_memory_equal((const uint8_t *)dsdt + dsdt->length - sizeof(s5), s5, sizeof(s5));
+    assert_memory_equal((const uint8_t *)dsdt + dsdt->length - sizeof(s5) - sizeof(vmbus), vmbus,
+                        sizeof(vmbus));
 }
 
 static void test_madt(void **state)

@@ -47,6 +47,47 @@ static void test_least(void **state)
     assert_false(c.user_given);
 }
 
+#define DISK "[disk]\npath = /d\n"
+
+static void test_disks(void **state)
+{
+    assert_int_equal(parse(LEAST), 0);
+    assert_int_equal(c.disks, 0);
+    assert_int_equal(parse(LEAST DISK
+                           "[disk]\npath = /b.vhdx\nlun = 5\ncontroller = 3\n"
+                           "read_only = yes\ncache = host\niops = 500\nbandwidth = 20M\n" DISK
+                           "[disk]\ntype = dvd\n"),
+                     0);
+    assert_int_equal(c.disks, 4);
+    assert_string_equal(c.disk[0].path, "/d");
+    assert_int_equal(c.disk[0].line, 5);
+    assert_false(c.disk[0].dvd || c.disk[0].read_only || c.disk[0].cached);
+    assert_int_equal(c.disk[0].lun + c.disk[0].controller + c.disk[0].iops, 0);
+    assert_int_equal(c.disk[1].lun, 5);
+    assert_int_equal(c.disk[1].controller, 3);
+    assert_true(c.disk[1].read_only && c.disk[1].cached);
+    assert_int_equal(c.disk[1].iops, 500);
+    assert_true(c.disk[1].bandwidth == 20U << 20);
+    assert_int_equal(c.disk[2].lun, 1);
+    assert_int_equal(c.disk[3].lun, 2);
+    assert_true(c.disk[3].dvd);
+    assert_string_equal(c.disk[3].path, "");
+}
+
+static void test_bad_disks(void **state)
+{
+    fails(LEAST "[disk]\n", "line 5: 'path' in [disk] is missing");
+    fails(LEAST "[disk]\n[cpu]\n", "line 5: 'path' in [disk] is missing");
+    fails(LEAST DISK "lun = 0\n" DISK "lun = 0\n",
+          "line 8: lun 0 of controller 0 is taken by line 5");
+    fails(LEAST DISK "lun = 64\n", "line 7: lun is a number from 0 to 63, not '64'");
+    fails(LEAST DISK "path = /e\n", "line 7: 'path' is given twice");
+    fails(LEAST DISK "bandwidth = 20\n",
+          "line 7: bandwidth is a number of bytes in a second with K, M or G, not '20'");
+    fails(LEAST DISK "type = tape\n", "line 7: type is disk or dvd, not 'tape'");
+    fails(LEAST DISK "cache = all\n", "line 7: cache is none or host, not 'all'");
+}
+
 static void test_everything(void **state)
 {
     assert_int_equal(parse("# all\n\n  [machine]\nname=vm-1\n\tmemory =  4G \nprocessors = 64\n"
@@ -80,7 +121,7 @@ static void test_form(void **state)
 {
     fails("memory = 1G\n", "line 1: 'memory' stands before the first [section]");
     fails("[machine\n", "line 1: ']' is missing");
-    fails("[disk]\n", "line 1: unknown section [disk]");
+    fails("[tape]\n", "line 1: unknown section [tape]");
     fails("[machine]\nmemory\n", "line 2: 'key = value' expected, not 'memory'");
     fails("[machine]\ncolor = red\n", "line 2: unknown key 'color' in [machine]");
     fails("[machine]\nkernel = /k\n", "line 2: unknown key 'kernel' in [machine]");
@@ -164,6 +205,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_least),   cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_disks),   cmocka_unit_test(test_bad_disks),
         cmocka_unit_test(test_form),    cmocka_unit_test(test_values),
         cmocka_unit_test(test_lengths), cmocka_unit_test(test_load),
     };

@@ -10,8 +10,10 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "abi/tlfs/hypercall.h"
 #include "abi/tlfs/intercept.h"
 #include "abi/tlfs/management.h"
+#include "abi/vmbus/message.h"
 #include "lib/errno.h"
 #include "tests/unit/shim_kernel.h"
 #include "vmwp/hv_fake.h"
@@ -66,14 +68,14 @@ static int reset(void **state)
                              .serial = CONFIG_SERIAL_FILE};
     memcpy(config.serial_path, log_path, sizeof(log_path));
     if (fd < 0 || files.kernel < 0 || console_open(&console, &config, &why) < 0 ||
-        machine_create(&m, &config, &files, console, &why) < 0)
+        machine_create(&m, &config, &files, console, NULL, &why) < 0)
         return -1;
     return machine_build(m, &why);
 }
 
 static int cleanup(void **state)
 {
-    machine_destroy(m);
+    assert_int_equal(machine_destroy(m, &why), 0);
     m = NULL;
     console_restore(console);
     free(console);
@@ -115,6 +117,36 @@ static void test_prints(void **state)
     power_off();
     assert_int_equal(machine_run(m, &why), MACHINE_OFF);
     expect_output("Hi\n");
+}
+
+/* A guest makes contact; there is room for the answer only a little later. */
+static void test_vmbus_contact(void **state)
+{
+    const struct vmbus_msg_initiate_contact contact = {
+        .header = {.type = VMBUS_MSG_INITIATE_CONTACT},
+        .version = VMBUS_VERSION_5_3,
+        .target_sint = VMBUS_MESSAGE_SINT};
+    struct hv_input_post_message in = {.connection_id = VMBUS_CONNECTION_MESSAGES_4,
+                                       .message_type = VMBUS_MESSAGE_TYPE,
+                                       .payload_size = sizeof(contact)};
+    struct vmbus_msg_version_response response;
+
+    memcpy(in.payload, &contact, sizeof(contact));
+    memcpy(hv_fake.ram + 0x6000, &in, sizeof(in));
+    hv_fake.slot_full = true;
+    step((struct hv_exit){.kind = HV_EXIT_CALL,
+                          .call = {.control = HVCALL_POST_MESSAGE,
+                                   .input = 0x6000,
+                                   .next_rip = 0x777,
+                                   .long_mode = true}});
+    step((struct hv_exit){.kind = HV_EXIT_SINTS, .sints = 1U << VMBUS_MESSAGE_SINT});
+    power_off();
+    assert_int_equal(machine_run(m, &why), MACHINE_OFF);
+    assert_int_equal(hv_fake.awaits, 1);
+    assert_int_equal(hv_fake.posts, 1);
+    memcpy(&response, hv_fake.post, sizeof(response));
+    assert_int_equal(response.header.type, VMBUS_MSG_VERSION_RESPONSE);
+    assert_int_equal(response.version_supported, 1);
 }
 
 static void test_reads_keep_the_rest_of_rax(void **state)
@@ -259,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_builds, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_prints, reset, cleanup),
+        cmocka_unit_test_setup_teardown(test_vmbus_contact, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_reads_keep_the_rest_of_rax, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_resets, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_triple_fault, reset, cleanup),

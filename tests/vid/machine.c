@@ -27,7 +27,7 @@
 
 /* Runs at PROGRAM_AT with all segments at 0. */
 extern const unsigned char program[], program_handler[], program_spin[], program_load[],
-    program_store[], program_watch[], program_patrol[], program_end[];
+    program_store[], program_watch[], program_patrol[], program_signal[], program_end[];
 asm(".pushsection .rodata\n"
     ".code16\n"
     "program:\n"
@@ -99,6 +99,24 @@ asm(".pushsection .rodata\n"
     "2:  movl %ecx, %eax\n"
     "    outl %eax, $0x85\n"
     "    jmp 2b\n"
+    /* HvCallSignalEvent for connection EBX, in protected mode, and what it has answered. */
+    "program_signal:\n"
+    "    movl %ebx, %ebp\n"
+    "    movl $0x40000000, %ecx\n" /* guest OS id */
+    "    movl $1, %eax\n"
+    "    xorl %edx, %edx\n"
+    "    wrmsr\n"
+    "    movl $0x40000001, %ecx\n" /* hypercall page */
+    "    movl $0x6001, %eax\n"
+    "    wrmsr\n"
+    "    movl %cr0, %eax\n"
+    "    orl $1, %eax\n"
+    "    movl %eax, %cr0\n"
+    "    movl $0x1005D, %eax\n"
+    "    xorl %ebx, %ebx\n"
+    "    movl %ebp, %ecx\n"
+    "    .byte 0x0F, 0x01, 0xD9\n" /* vmmcall */
+    "    outl %eax, $0x84\n"
     "program_end:\n"
     ".code64\n"
     ".popsection\n");
@@ -474,6 +492,13 @@ const char *machine_start_patrol(struct machine *m, unsigned int start, unsigned
     in.list[1].name = HV_X64_REGISTER_RDI;
     in.list[1].value.reg64 = step;
     return problem ? problem : set_registers(m, &in, 2);
+}
+
+const char *machine_signal(struct machine *m, unsigned int connection, unsigned int *status)
+{
+    const char *problem = start_with(m, program_signal, 0, connection);
+
+    return problem ? problem : machine_result(m, status);
 }
 
 const char *machine_result(struct machine *m, unsigned int *value)

@@ -91,6 +91,9 @@ const char *machine_result(struct machine *m, unsigned int *value);
 const char *machine_load(struct machine *m, unsigned int address, unsigned int *value);
 const char *machine_store(struct machine *m, unsigned int address, unsigned int value);
 
+/** HvCallSignalEvent from start to end, and its status. */
+const char *machine_signal(struct machine *m, unsigned int connection, unsigned int *status);
+
 /** Gives the child memory; FLAGS: bits of MSHV_SET_MEM_BIT_*. */
 const char *machine_give(struct machine *m, unsigned int address, void *memory, size_t size,
                          unsigned int flags);

@@ -26,6 +26,7 @@
 #include <unistd.h>
 #include "abi/mshv.h"
 #include "tests/vid/demand.h"
+#include "tests/vid/event.h"
 #include "tests/vid/machine.h"
 
 #define CASE_TIMEOUT_S 60
@@ -753,6 +754,7 @@ int main(int argc, char **argv)
             run_case(refusals[i].name, &refusals[i], NULL);
     run_cases(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
     run_cases(demand_cases, demand_case_count, argc, argv);
+    run_cases(event_cases, event_case_count, argc, argv);
     run_cases(last_tests, sizeof(last_tests) / sizeof(last_tests[0]), argc, argv);
     return failures ? 1 : 0;
 }

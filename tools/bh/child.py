@@ -3,12 +3,14 @@
 
 import subprocess
 
-from . import debian, initramfs, paths
+from . import debian, guest, initramfs, paths
 
 SCRATCH = paths.BUILD / "image"
 WORKER = paths.BUILD / "vmwp" / "vmwp"
 HOME = "/usr/lib/bulkhead"
 CHILD_APPEND = "console=ttyS0 quiet panic=-1 bh.role=child"
+# A child with a disk of its own, in the parent's store.
+GUEST_APPEND = f"root=LABEL={guest.LABEL} console=ttyS0 quiet panic=-1"
 # Changes of these make the module old.
 MODULE_SOURCES = ("vid", "abi", "tools/vid", "tools/bh/kbuild.py")
 
@@ -37,6 +39,14 @@ def config(name, append, memory="256M", processors=2, kernel=f"{HOME}/vmlinuz",
             f"[serial]\nconsole = {console}\n{more}")
 
 
+def guest_config(more_append=""):
+    """The configuration of the Debian guest in the store."""
+    home = guest.STORE_HOME
+    return config("debian", f"{GUEST_APPEND} {more_append}".strip(), memory="512M",
+                  kernel=f"{home}/vmlinuz", initrd=f"{home}/initrd.img",
+                  more=f"\n[disk]\npath = {home}/{guest.DISK}\n")
+
+
 def _written(name, text):
     path = SCRATCH / name
     paths.write_whole(path, text if isinstance(text, bytes) else text.encode())
@@ -53,14 +63,18 @@ def files(kernel, child_kernel=None):
             (f"{HOME}/vmlinuz", debian.Cache().kernel(child_kernel)["vmlinuz"]),
             (f"{HOME}/initrd.img", initrd),
             ("/usr/bin/vmwp", WORKER),
+            ("/usr/bin/vmwpctl", WORKER.parent / "vmwpctl"),
+            ("/usr/bin/bhdisk", guest.BHDISK),
             ("/etc/bulkhead/child.conf",
              _written("child.conf", config("child", CHILD_APPEND))),
+            ("/etc/bulkhead/debian.conf", _written("debian.conf", guest_config())),
             ("/etc/bulkhead/marker.conf",
-             _written("marker.conf", config("child", f"{CHILD_APPEND} bh.mode=marker")))]
+             _written("marker.conf", guest_config("bh.mode=marker")))]
 
 
 def parent_image(kernel, child_kernel=None):
     """Builds the image of a parent that can run children; its path."""
     path = SCRATCH / f"parent-{kernel}-child.img"
-    paths.write_whole(path, initramfs.build(kernel, files=files(kernel, child_kernel)))
+    paths.write_whole(path, initramfs.build(kernel, modules=("ext4",),
+                                            files=files(kernel, child_kernel)))
     return path

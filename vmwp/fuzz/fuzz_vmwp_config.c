@@ -14,7 +14,7 @@ static void need(bool ok)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct config c;
+    static struct config c;
     struct problem why = {{0}};
 
     if (config_parse(&c, (const char *)data, size, &why) < 0) {

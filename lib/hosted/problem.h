@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef VMWP_PROBLEM_H
-#define VMWP_PROBLEM_H
+#ifndef LIB_HOSTED_PROBLEM_H
+#define LIB_HOSTED_PROBLEM_H
 
 /** One sentence about what is wrong, for a person: it names the thing. */
 struct problem {

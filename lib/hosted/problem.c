@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdarg.h>
 #include <stdio.h>
-#include "vmwp/problem.h"
+#include "lib/hosted/problem.h"
 
 int problem_set(struct problem *p, int err, const char *fmt, ...)
 {

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ABI_VSP_STORAGE_SCSI_H
+#define ABI_VSP_STORAGE_SCSI_H
+
+/*
+ * SCSI as the published standards number it: SPC-4 (primary commands), SBC-3 (disks), MMC-6
+ * (optical drives), SAM-5 (status). Fields of CDBs are big-endian.
+ */
+
+enum scsi_opcode {
+    SCSI_TEST_UNIT_READY = 0x00,
+    SCSI_REQUEST_SENSE = 0x03,
+    SCSI_READ_6 = 0x08,
+    SCSI_WRITE_6 = 0x0A,
+    SCSI_INQUIRY = 0x12,
+    SCSI_MODE_SELECT_6 = 0x15,
+    SCSI_RESERVE_6 = 0x16,
+    SCSI_RELEASE_6 = 0x17,
+    SCSI_MODE_SENSE_6 = 0x1A,
+    SCSI_START_STOP_UNIT = 0x1B,
+    SCSI_SEND_DIAGNOSTIC = 0x1D,
+    SCSI_PREVENT_ALLOW = 0x1E,
+    SCSI_READ_CAPACITY_10 = 0x25,
+    SCSI_READ_10 = 0x28,
+    SCSI_WRITE_10 = 0x2A,
+    SCSI_SEEK_10 = 0x2B,
+    SCSI_WRITE_VERIFY_10 = 0x2E,
+    SCSI_VERIFY_10 = 0x2F,
+    SCSI_SYNCHRONIZE_CACHE_10 = 0x35,
+    SCSI_WRITE_SAME_10 = 0x41,
+    SCSI_UNMAP = 0x42,
+    SCSI_READ_TOC = 0x43,
+    SCSI_GET_CONFIGURATION = 0x46,
+    SCSI_GET_EVENT_STATUS = 0x4A,
+    SCSI_READ_DISC_INFORMATION = 0x51,
+    SCSI_READ_TRACK_INFORMATION = 0x52,
+    SCSI_MODE_SELECT_10 = 0x55,
+    SCSI_RESERVE_10 = 0x56,
+    SCSI_RELEASE_10 = 0x57,
+    SCSI_MODE_SENSE_10 = 0x5A,
+    SCSI_PERSISTENT_RESERVE_IN = 0x5E,
+    SCSI_PERSISTENT_RESERVE_OUT = 0x5F,
+    SCSI_READ_16 = 0x88,
+    SCSI_WRITE_16 = 0x8A,
+    SCSI_WRITE_VERIFY_16 = 0x8E,
+    SCSI_VERIFY_16 = 0x8F,
+    SCSI_SYNCHRONIZE_CACHE_16 = 0x91,
+    SCSI_WRITE_SAME_16 = 0x93,
+    SCSI_SERVICE_ACTION_IN_16 = 0x9E,
+    SCSI_REPORT_LUNS = 0xA0,
+    SCSI_MAINTENANCE_IN = 0xA3,
+    SCSI_READ_12 = 0xA8,
+    SCSI_WRITE_12 = 0xAA,
+    SCSI_READ_DVD_STRUCTURE = 0xAD,
+    SCSI_WRITE_VERIFY_12 = 0xAE,
+    SCSI_VERIFY_12 = 0xAF,
+    SCSI_MECHANISM_STATUS = 0xBD,
+    SCSI_READ_CD = 0xBE,
+};
+
+/* Service actions. */
+#define SCSI_SAI_READ_CAPACITY_16      0x10U
+#define SCSI_SAI_GET_LBA_STATUS        0x12U
+#define SCSI_MI_REPORT_SUPPORTED_CODES 0x0CU
+
+/* Status. */
+#define SCSI_GOOD                 0x00U
+#define SCSI_CHECK_CONDITION      0x02U
+#define SCSI_BUSY                 0x08U
+#define SCSI_RESERVATION_CONFLICT 0x18U
+
+/* Sense keys. */
+#define SENSE_NO_SENSE        0x0U
+#define SENSE_NOT_READY       0x2U
+#define SENSE_MEDIUM_ERROR    0x3U
+#define SENSE_HARDWARE_ERROR  0x4U
+#define SENSE_ILLEGAL_REQUEST 0x5U
+#define SENSE_UNIT_ATTENTION  0x6U
+#define SENSE_DATA_PROTECT    0x7U
+#define SENSE_ABORTED_COMMAND 0xBU
+#define SENSE_MISCOMPARE      0xEU
+
+/* Additional sense code and its qualifier. */
+#define ASC_NONE                       0x0000U
+#define ASC_WRITE_ERROR                0x0C00U
+#define ASC_READ_ERROR                 0x1100U
+#define ASC_PARAMETER_LIST_LENGTH      0x1A00U
+#define ASC_MISCOMPARE                 0x1D00U
+#define ASC_INVALID_OPCODE             0x2000U
+#define ASC_LBA_OUT_OF_RANGE           0x2100U
+#define ASC_INVALID_FIELD_IN_CDB       0x2400U
+#define ASC_INVALID_FIELD_IN_LIST      0x2600U
+#define ASC_INVALID_RELEASE            0x2604U
+#define ASC_WRITE_PROTECTED            0x2700U
+#define ASC_SPACE_ALLOCATION_FAILED    0x2707U
+#define ASC_MEDIUM_CHANGED             0x2800U
+#define ASC_POWER_ON_OR_RESET          0x2900U
+#define ASC_MODE_PARAMETERS_CHANGED    0x2A01U
+#define ASC_RESERVATIONS_PREEMPTED     0x2A03U
+#define ASC_RESERVATIONS_RELEASED      0x2A04U
+#define ASC_REGISTRATIONS_PREEMPTED    0x2A05U
+#define ASC_CAPACITY_CHANGED           0x2A09U
+#define ASC_MEDIUM_NOT_PRESENT         0x3A00U
+#define ASC_MEDIUM_NOT_PRESENT_CLOSED  0x3A01U
+#define ASC_MEDIUM_NOT_PRESENT_OPEN    0x3A02U
+#define ASC_REPORTED_LUNS_CHANGED      0x3F0EU
+#define ASC_INTERNAL_TARGET_FAILURE    0x4400U
+#define ASC_MEDIUM_REMOVAL_PREVENTED   0x5302U
+#define ASC_INSUFFICIENT_REGISTRATIONS 0x5504U
+#define ASC_ILLEGAL_MODE_FOR_TRACK     0x6400U
+
+#define SENSE_FIXED_LENGTH 18U
+
+/* Peripheral device types. */
+#define SCSI_TYPE_DISK    0x00U
+#define SCSI_TYPE_OPTICAL 0x05U
+#define SCSI_TYPE_NONE    0x7FU /* with its qualifier: no device can be here */
+
+/* VPD pages. */
+#define VPD_SUPPORTED       0x00U
+#define VPD_SERIAL          0x80U
+#define VPD_IDENTIFICATION  0x83U
+#define VPD_BLOCK_LIMITS    0xB0U
+#define VPD_CHARACTERISTICS 0xB1U
+#define VPD_PROVISIONING    0xB2U
+
+/* Mode pages. */
+#define MODE_RECOVERY     0x01U
+#define MODE_CACHING      0x08U
+#define MODE_CONTROL      0x0AU
+#define MODE_EXCEPTIONS   0x1CU
+#define MODE_CAPABILITIES 0x2AU
+#define MODE_ALL          0x3FU
+
+/* PERSISTENT RESERVE IN and OUT: service actions and types. */
+#define PR_READ_KEYS           0x00U
+#define PR_READ_RESERVATION    0x01U
+#define PR_REPORT_CAPABILITIES 0x02U
+#define PR_READ_FULL_STATUS    0x03U
+
+#define PR_REGISTER            0x00U
+#define PR_RESERVE             0x01U
+#define PR_RELEASE             0x02U
+#define PR_CLEAR               0x03U
+#define PR_PREEMPT             0x04U
+#define PR_PREEMPT_AND_ABORT   0x05U
+#define PR_REGISTER_AND_IGNORE 0x06U
+
+#define PR_WRITE_EXCLUSIVE      1U
+#define PR_EXCLUSIVE_ACCESS     3U
+#define PR_WRITE_EXCLUSIVE_RO   5U /* registrants only */
+#define PR_EXCLUSIVE_ACCESS_RO  6U
+#define PR_WRITE_EXCLUSIVE_ALL  7U /* all registrants hold it */
+#define PR_EXCLUSIVE_ACCESS_ALL 8U
+
+#endif

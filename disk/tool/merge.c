@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* realpath */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "disk/tool/tool.h"
+
+/*
+ * Puts what a differencing image holds into its parent. The child is only read, so whatever
+ * interrupts this, running it again does all of it once more and ends the same. The first write
+ * makes some parents another image than the one that the child names; a note beside the child,
+ * which is there before that write, remembers who the parent is until the parent is durable.
+ */
+
+struct merge {
+    const char *child;
+    char note[PARENT_PATH_MAX];
+    char parent[2 * PARENT_PATH_MAX];
+    bool remove;
+};
+
+static int note_name(struct merge *m, struct problem *why)
+{
+    const char *slash = strrchr(m->child, '/');
+    int folder = slash ? (int)(slash - m->child) + 1 : 0;
+    int n =
+        snprintf(m->note, sizeof(m->note), "%.*s.%s.merge", folder, m->child, m->child + folder);
+
+    if (n < 0 || (size_t)n >= sizeof(m->note))
+        return problem_set(why, -ENAMETOOLONG, "%.400s: the name is too long", m->child);
+    return 0;
+}
+
+/* The parent's path out of the note of a run that was interrupted: 1, 0: there is none. */
+static int note_read(struct merge *m)
+{
+    int fd = open(m->note, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    n = read(fd, m->parent, sizeof(m->parent) - 1);
+    (void)close(fd);
+    /* The last byte, a newline, says that all of it was written. */
+    if (n < 2 || m->parent[n - 1] != '\n')
+        return 0;
+    m->parent[n - 1] = 0;
+    return 1;
+}
+
+static int note_write(const struct merge *m, struct problem *why)
+{
+    size_t length = strlen(m->parent);
+    int fd = open(m->note, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int err = 0;
+
+    if (fd < 0)
+        return problem_set(why, -errno, "%s: %s", m->note, strerror(errno));
+    if (write(fd, m->parent, length) != (ssize_t)length || write(fd, "\n", 1) != 1 || fsync(fd) < 0)
+        err = problem_set(why, -EIO, "%s: cannot be written", m->note);
+    (void)close(fd);
+    return err;
+}
+
+/* Who the parent is: by the note, or by the child, whose chain must be whole then. */
+static int find_parent(struct merge *m, struct problem *why)
+{
+    const struct disk_options options = {.read_only = true, .cached = true};
+    struct layer *top;
+    int err = note_read(m);
+
+    if (err < 0)
+        return problem_set(why, err, "%s: %s", m->note, strerror(-err));
+    if (err > 0)
+        return 0;
+    err = chain_open(&top, m->child, &options, why);
+    if (err)
+        return err;
+    if (!top->parent)
+        err = problem_set(why, -EINVAL, "%s: it has no parent", m->child);
+    else if (!realpath(top->parent->path, m->parent))
+        err = problem_set(why, -errno, "%s: %s", top->parent->path, strerror(errno));
+    (void)chain_close(top);
+    return err ? err : note_write(m, why);
+}
+
+static int merge_disks(struct disk *child, struct disk *parent, struct problem *why)
+{
+    struct progress progress;
+    struct disk_info from, to;
+    int err = 0;
+
+    disk_info(child, &from);
+    disk_info(parent, &to);
+    if (from.size > to.size)
+        err = disk_grow(parent, from.size, why);
+    if (err)
+        return err;
+    progress_start(&progress, "merging");
+    const struct copy copy = {.from = child, .to = parent, .top_only = true, .progress = &progress};
+    err = copy_run(&copy, why);
+    progress_end(&progress);
+    return err;
+}
+
+static int open_child(const struct merge *m, struct disk **child, struct problem *why)
+{
+    const struct disk_options options = {.read_only = true, .cached = true};
+    struct layer *top;
+    int err = chain_open_alone(&top, m->child, &options, why);
+
+    if (err)
+        return err;
+    err = disk_open_layer(child, top, why);
+    if (err)
+        (void)chain_close(top);
+    return err;
+}
+
+static int merge(struct merge *m, struct problem *why)
+{
+    const struct disk_options options = {.cached = true};
+    struct disk *child, *parent;
+    int err = note_name(m, why), closed;
+
+    if (!err)
+        err = find_parent(m, why);
+    if (!err)
+        err = open_child(m, &child, why);
+    if (err)
+        return err;
+    err = disk_open(&parent, m->parent, &options, why);
+    if (!err) {
+        err = merge_disks(child, parent, why);
+        /* Makes all of it durable. */
+        closed = disk_close(parent);
+        if (!err && closed)
+            err = problem_set(why, closed, "%.400s: %s", m->parent, strerror(-closed));
+    }
+    (void)disk_close(child);
+    if (err)
+        return err;
+    if (m->remove && unlink(m->child) < 0)
+        err = problem_set(why, -errno, "%s: %s", m->child, strerror(errno));
+    (void)unlink(m->note);
+    return err;
+}
+
+int verb_merge(int argc, char **argv)
+{
+    static const struct option longs[] = {
+        {"delete", no_argument, NULL, 'd'},
+        {"output", required_argument, NULL, 'o'},
+        {"format", required_argument, NULL, 'f'},
+        {"force", no_argument, NULL, 'F'},
+        {NULL, 0, NULL, 0},
+    };
+    static struct merge m;
+    struct convert c = {0};
+    struct problem why;
+    int k;
+
+    while ((k = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        if (k == 'd')
+            m.remove = true;
+        else if (k == 'o')
+            c.to = optarg;
+        else if (k == 'f')
+            c.to_format = optarg;
+        else if (k == 'F')
+            c.force = true;
+        else
+            return EXIT_USAGE;
+    }
+    if (argc - optind != 1)
+        return tool_usage("merge: one CHILD is wanted");
+    if (c.to && m.remove)
+        return tool_usage("merge: --delete does not go with --output");
+    m.child = c.from = argv[optind];
+    return (c.to ? convert(&c, &why) : merge(&m, &why)) < 0 ? tool_fail(&why) : EXIT_DONE;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+#include "disk/tool/tool.h"
+
+static int check_pair(const struct layer *child, const struct layer *parent, bool force,
+                      struct problem *why)
+{
+    static const uint8_t none[16];
+    const struct image_geometry *c = &child->geometry, *p = &parent->geometry;
+
+    if (!c->parent.wanted || !child->format->set_parent)
+        return problem_set(why, -EINVAL, "%s: it is not a differencing image", child->path);
+    if (memcmp(p->link, none, sizeof(none)) == 0)
+        return problem_set(why, -EINVAL, "%s: it has no identity, so it cannot be a parent",
+                           parent->path);
+    if (c->sector_size != p->sector_size)
+        return problem_set(why, -EINVAL, "%.200s: its sectors have %u bytes, those of %.200s %u",
+                           child->path, c->sector_size, parent->path, p->sector_size);
+    if (!force && memcmp(c->parent.identity, p->link, sizeof(p->link)) != 0)
+        return problem_set(why, -ESTALE,
+                           "%.200s was not made from %.200s; --force takes it if their contents "
+                           "fit all the same",
+                           child->path, parent->path);
+    return 0;
+}
+
+static int set_parent(struct layer *child, const char *path, bool force, struct problem *why)
+{
+    const struct disk_options options = {.read_only = true, .cached = true};
+    char relative[PARENT_PATH_MAX];
+    struct problem inner = {{0}};
+    struct layer *parent;
+    int err = chain_open(&parent, path, &options, why);
+
+    if (err)
+        return err;
+    err = check_pair(child, parent, force, why);
+    if (!err) {
+        err = path_relative(relative, sizeof(relative), child->path, path);
+        if (err)
+            (void)problem_set(why, err, "%s: %s", path, strerror(-err));
+    }
+    if (!err) {
+        err = child->format->set_parent(child->image, relative, &parent->geometry, &inner);
+        if (err)
+            (void)problem_set(why, err, "%.250s: %.250s", child->path, inner.text);
+    }
+    (void)chain_close(parent);
+    return err;
+}
+
+int verb_set_parent(int argc, char **argv)
+{
+    static const struct option longs[] = {
+        {"force", no_argument, NULL, 'F'},
+        {NULL, 0, NULL, 0},
+    };
+    const struct disk_options options = {.cached = true};
+    struct problem why;
+    struct layer *child;
+    bool force = false;
+    int k, err, closed;
+
+    while ((k = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        if (k == '?')
+            return EXIT_USAGE;
+        force = true;
+    }
+    if (argc - optind != 2)
+        return tool_usage("set-parent: CHILD and PARENT are wanted");
+    if (chain_open_alone(&child, argv[optind], &options, &why) < 0)
+        return tool_fail(&why);
+    err = set_parent(child, argv[optind + 1], force, &why);
+    closed = chain_close(child);
+    if (!err && closed)
+        err = problem_set(&why, closed, "%s: %s", argv[optind], strerror(-closed));
+    return err ? tool_fail(&why) : EXIT_DONE;
+}

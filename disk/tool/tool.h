@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DISK_TOOL_TOOL_H
+#define DISK_TOOL_TOOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "disk/disk_priv.h"
+
+/* What the verbs of bhdisk share. */
+
+enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_ERRORS, EXIT_REPAIRED };
+
+/** A verb has a file of its own and a row in main.c. run() gets its arguments, the verb first. */
+struct verb {
+    const char *name;
+    const char *arguments;
+    const char *purpose;
+    int (*run)(int argc, char **argv);
+};
+
+int verb_create(int argc, char **argv);
+int verb_info(int argc, char **argv);
+int verb_check(int argc, char **argv);
+int verb_resize(int argc, char **argv);
+int verb_convert(int argc, char **argv);
+int verb_compact(int argc, char **argv);
+int verb_merge(int argc, char **argv);
+int verb_set_parent(int argc, char **argv);
+
+/** Print a sentence on standard error: EXIT_FAILED. */
+int tool_fail(const struct problem *why);
+__attribute__((format(printf, 1, 2))) int tool_usage(const char *fmt, ...);
+
+/* text.c */
+
+/** "4096", "10G", "1.5T": K, M, G, T of 1024. False: it is none. */
+bool size_parse(const char *text, uint64_t *out);
+/** "1.5 GiB" */
+void size_text(char out[32], uint64_t bytes);
+/** A string in quotes as JSON wants it. */
+void json_string(FILE *f, const char *text);
+/** The path that leads from the folder of `from` to `to`; -errno if one is not there. */
+int path_relative(char *out, size_t size, const char *from, const char *to);
+/** By the end of a name: "vhdx", "vhd", else "raw". */
+const char *format_by_name(const char *path);
+
+/* progress.c */
+
+struct progress {
+    const char *what;
+    bool shown;
+    int64_t last_ms;
+};
+
+/** A bar on a terminal, nothing elsewhere. */
+void progress_start(struct progress *p, const char *what);
+/** As disk_format's compact() calls it; always true. */
+bool progress_show(void *p, uint64_t done, uint64_t all);
+void progress_end(struct progress *p);
+
+/* output.c */
+
+/** A new file under a temporary name in its folder until it is complete. */
+struct output {
+    const char *path;
+    bool force;
+    char temporary[4096];
+    int fd;
+};
+
+int output_begin(struct output *o, const char *path, bool force, struct problem *why);
+/** Durable under its name. The temporary one is gone in any case. */
+int output_commit(struct output *o, struct problem *why);
+void output_drop(struct output *o);
+/** Make the file an image. */
+int output_format(struct output *o, const struct disk_format *format,
+                  const struct format_create *how, struct problem *why);
+
+/* copy.c */
+
+struct copy {
+    struct disk *from, *to;
+    bool top_only; /* what is in the parents of `from` is left alone */
+    bool fresh;    /* `to` is all zeros */
+    struct progress *progress;
+};
+
+int copy_run(const struct copy *c, struct problem *why);
+
+/* convert.c */
+
+struct convert {
+    const char *from, *from_format;
+    const char *to, *to_format; /* NULL: by its name */
+    bool force;
+    struct format_create how; /* size 0: the source's */
+};
+
+int convert(const struct convert *c, struct problem *why);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMWP_CONFIG_PRIV_H
+#define VMWP_CONFIG_PRIV_H
+
+#include "vmwp/config.h"
+
+/* Of config.c and config_disk.c. */
+
+/** What a parser of a value is given. */
+struct config_entry {
+    struct config *config;
+    const char *value;
+    unsigned line;
+    struct problem *why;
+};
+
+/** "line N: WHAT, not 'VALUE'"; -EINVAL. */
+int config_bad(const struct config_entry *e, const char *what);
+
+/** A decimal number of at most 12 digits; the first byte after it in *rest. False: none there. */
+bool config_number(const char *s, uint64_t *out, const char **rest);
+
+/** A number from `low` to `high` followed by `suffix`. 0, or config_bad(). */
+int config_number_in(const struct config_entry *e, uint64_t low, uint64_t high, const char *suffix,
+                     uint32_t *out, const char *what);
+
+int config_yes_no(const struct config_entry *e, bool *out, const char *what);
+
+/** An absolute path of less than `size` bytes. 0, or -EINVAL with a sentence about `what`. */
+int config_absolute(const struct config_entry *e, const char *path, char *out, size_t size,
+                    const char *what);
+
+/** A [disk] begins in this line; it is the last of the configuration. 0, or -EINVAL: too many. */
+int config_disk_begin(struct config *c, unsigned line, struct problem *why);
+/** The last [disk] is complete: defaults are filled in. 0, or -EINVAL with its line in *why. */
+int config_disk_end(struct config *c, struct problem *why);
+
+/* The keys of [disk], about the last one. */
+int config_disk_path(const struct config_entry *e);
+int config_disk_type(const struct config_entry *e);
+int config_disk_controller(const struct config_entry *e);
+int config_disk_lun(const struct config_entry *e);
+int config_disk_read_only(const struct config_entry *e);
+int config_disk_cache(const struct config_entry *e);
+int config_disk_iops(const struct config_entry *e);
+int config_disk_bandwidth(const struct config_entry *e);
+
+#endif

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+/* vmwpctl: talks to the control socket of a worker. It opens the files that a request brings. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "disk/disk.h"
+#include "lib/bits.h"
+
+enum { EXIT_DONE, EXIT_REFUSED, EXIT_WRONG_USAGE };
+
+#define FILES_MAX 32U
+#define LINE_SIZE 65536U
+
+struct arguments {
+    const char *socket;
+    int controller, lun;
+    const char *value; /* after CONTROLLER:LUN */
+    bool dvd, read_only, cached, force;
+    json_int_t iops, bandwidth;
+};
+
+/* What is sent, and the descriptors that go along. */
+struct request {
+    json_t *object;
+    int file[FILES_MAX];
+    unsigned files;
+};
+
+struct verb {
+    const char *name;
+    const char *arguments;
+    const char *help;
+    bool place; /* CONTROLLER:LUN comes first */
+    int values; /* that follow */
+    int (*make)(const struct arguments *a, struct request *r);
+};
+
+static int fail(const char *what)
+{
+    (void)fprintf(stderr, "vmwpctl: %s\n", what);
+    return -1;
+}
+
+static int fail_file(const char *path)
+{
+    (void)fprintf(stderr, "vmwpctl: %s: %s\n", path, strerror(errno));
+    return -1;
+}
+
+static json_t *placed(const struct arguments *a, const char *what)
+{
+    return json_pack("{s:s, s:i, s:i}", "do", what, "controller", a->controller, "lun", a->lun);
+}
+
+static int add_file(struct request *r, json_t *names, const char *path, int flags)
+{
+    int fd = open(path, flags | O_CLOEXEC);
+
+    if (fd < 0)
+        return fail_file(path);
+    r->file[r->files++] = fd;
+    (void)json_array_append_new(names, json_string(path));
+    return 0;
+}
+
+/* The image and its parents: it is opened here to see which they are. */
+static int add_chain(struct request *r, const char *path, bool read_only)
+{
+    const struct disk_options options = {.read_only = true, .shared = true, .cached = true};
+    const char *paths[FILES_MAX];
+    json_t *names = json_array();
+    struct disk *disk;
+    struct problem why;
+    unsigned n;
+    int err = 0;
+
+    if (disk_open(&disk, path, &options, &why) < 0) {
+        json_decref(names);
+        return fail(why.text);
+    }
+    n = disk_paths(disk, paths, FILES_MAX);
+    for (unsigned i = 0; i < n && i < FILES_MAX && !err; i++)
+        err = add_file(r, names, paths[i], i == 0 && !read_only ? O_RDWR : O_RDONLY);
+    (void)disk_close(disk);
+    (void)json_object_set_new(r->object, "files", names);
+    return err;
+}
+
+static void add_limits(const struct arguments *a, json_t *object)
+{
+    if (a->iops)
+        (void)json_object_set_new(object, "iops", json_integer(a->iops));
+    if (a->bandwidth)
+        (void)json_object_set_new(object, "bandwidth", json_integer(a->bandwidth));
+}
+
+static int make_add(const struct arguments *a, struct request *r)
+{
+    r->object = placed(a, "disk-add");
+    (void)json_object_set_new(r->object, "type", json_string(a->dvd ? "dvd" : "disk"));
+    (void)json_object_set_new(r->object, "read_only", json_boolean(a->read_only));
+    (void)json_object_set_new(r->object, "cached", json_boolean(a->cached));
+    add_limits(a, r->object);
+    return add_chain(r, a->value, a->read_only || a->dvd);
+}
+
+static int make_remove(const struct arguments *a, struct request *r)
+{
+    r->object = placed(a, "disk-remove");
+    return 0;
+}
+
+/* A number of bytes with K, M, G or T; -1. */
+static json_int_t size_parse(const char *text)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    const char *unit;
+    long long v;
+
+    errno = 0;
+    v = strtoll(text, &end, 10);
+    if (errno || end == text || v < 0)
+        return -1;
+    if (*end == 0)
+        return v;
+    unit = strchr(units, *end);
+    if (!unit || end[1] || v > (1LL << 62) >> (10 * (unit - units + 1)))
+        return -1;
+    return v << (10 * (unit - units + 1));
+}
+
+static int make_resize(const struct arguments *a, struct request *r)
+{
+    json_int_t size = size_parse(a->value);
+
+    r->object = placed(a, "disk-resize");
+    (void)json_object_set_new(r->object, "size", json_integer(size));
+    return size > 0 ? 0 : fail("a size is a number of bytes, or one with K, M, G or T");
+}
+
+static int make_medium(const struct arguments *a, struct request *r)
+{
+    r->object = placed(a, "medium");
+    (void)json_object_set_new(r->object, "force", json_boolean(a->force));
+    return a->value ? add_chain(r, a->value, true) : 0;
+}
+
+static int make_limit(const struct arguments *a, struct request *r)
+{
+    r->object = placed(a, "disk-limit");
+    add_limits(a, r->object);
+    return 0;
+}
+
+static int make_counters(const struct arguments *a, struct request *r)
+{
+    r->object = json_pack("{s:s}", "do", "counters");
+    return 0;
+}
+
+static int make_record(const struct arguments *a, struct request *r)
+{
+    int fd = open(a->value, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return fail_file(a->value);
+    r->file[r->files++] = fd;
+    r->object = json_pack("{s:s}", "do", "record");
+    return 0;
+}
+
+static int make_power(const struct arguments *a, struct request *r)
+{
+    r->object = json_pack("{s:s}", "do", "power-button");
+    return 0;
+}
+
+static int make_quit(const struct arguments *a, struct request *r)
+{
+    r->object = json_pack("{s:s}", "do", "quit");
+    return 0;
+}
+
+static const struct verb verbs[] = {
+    {"add", "CONTROLLER:LUN FILE",
+     "put a disk there (--dvd --read-only --cached --iops N --bandwidth N)", true, 1, make_add},
+    {"remove", "CONTROLLER:LUN", "take a disk or drive away", true, 0, make_remove},
+    {"resize", "CONTROLLER:LUN SIZE", "let a disk grow", true, 1, make_resize},
+    {"insert", "CONTROLLER:LUN FILE", "another medium for a drive (--force)", true, 1, make_medium},
+    {"eject", "CONTROLLER:LUN", "no medium in a drive (--force)", true, 0, make_medium},
+    {"limit", "CONTROLLER:LUN", "--iops N --bandwidth N, in a second; 0: none", true, 0,
+     make_limit},
+    {"counters", "", "what each disk has done, as JSON", false, 0, make_counters},
+    {"record", "FILE", "write the flight recorder of VMBus to a new file", false, 1, make_record},
+    {"power-button", "", "press it", false, 0, make_power},
+    {"quit", "", "end the machine at once", false, 0, make_quit},
+};
+
+static void usage(FILE *to)
+{
+    (void)fputs("usage: vmwpctl SOCKET VERB [ARGUMENT...]\n"
+                "Talks to the control socket of a virtual machine; see vmwpctl(8).\n\n",
+                to);
+    for (unsigned i = 0; i < ARRAY_SIZE(verbs); i++)
+        (void)fprintf(to, "  %-12s %-20s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
+}
+
+static int connect_to(const char *path)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (strlen(path) >= sizeof(addr.sun_path))
+        return fail("the path of a socket has at most 107 bytes");
+    memcpy(addr.sun_path, path, strlen(path) + 1);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+        return fail_file(path);
+    return fd;
+}
+
+static int send_request(int fd, const struct request *r)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(FILES_MAX * sizeof(int))];
+    } control = {0};
+    char *text = json_dumps(r->object, JSON_COMPACT);
+    struct iovec parts[] = {{text, text ? strlen(text) : 0}, {(char[]){'\n'}, 1}};
+    struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t n;
+
+    if (!text)
+        return fail("out of memory");
+    if (r->files) {
+        size_t size = r->files * sizeof(int);
+
+        control.header = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.header), r->file, size);
+        m.msg_control = control.bytes;
+        m.msg_controllen = CMSG_SPACE(size);
+    }
+    n = sendmsg(fd, &m, MSG_NOSIGNAL);
+    free(text);
+    return n < 0 ? fail("the machine does not listen") : 0;
+}
+
+/* The answer's line; NULL. */
+static json_t *receive_answer(int fd)
+{
+    static char line[LINE_SIZE];
+    size_t length = 0;
+    ssize_t n;
+
+    while (length < sizeof(line) && !memchr(line, '\n', length)) {
+        n = read(fd, line + length, sizeof(line) - length);
+        if (n <= 0)
+            return NULL;
+        length += (size_t)n;
+    }
+    return json_loadb(line, length, JSON_DISABLE_EOF_CHECK, NULL);
+}
+
+static int show(json_t *answer)
+{
+    if (!json_is_object(answer)) {
+        (void)fail("no answer");
+        return EXIT_REFUSED;
+    }
+    if (!json_is_true(json_object_get(answer, "ok"))) {
+        const char *error = json_string_value(json_object_get(answer, "error"));
+
+        (void)fail(error ? error : "refused");
+        return EXIT_REFUSED;
+    }
+    (void)json_object_del(answer, "ok");
+    if (json_object_size(answer) > 0) {
+        (void)json_dumpf(answer, stdout, JSON_INDENT(1));
+        (void)putchar('\n');
+    }
+    return EXIT_DONE;
+}
+
+static int run(const struct verb *v, const struct arguments *a)
+{
+    struct request r = {0};
+    int status = EXIT_REFUSED, fd = -1;
+
+    if (v->make(a, &r) == 0)
+        fd = connect_to(a->socket);
+    if (fd >= 0 && send_request(fd, &r) == 0) {
+        json_t *answer = receive_answer(fd);
+        status = show(answer);
+        json_decref(answer);
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    json_decref(r.object);
+    return status;
+}
+
+static int options_parse(int argc, char **argv, struct arguments *a)
+{
+    enum { DVD = 256, READ_ONLY, CACHED, FORCE, IOPS, BANDWIDTH };
+    static const struct option longs[] = {
+        {"dvd", no_argument, NULL, DVD},
+        {"read-only", no_argument, NULL, READ_ONLY},
+        {"cached", no_argument, NULL, CACHED},
+        {"force", no_argument, NULL, FORCE},
+        {"iops", required_argument, NULL, IOPS},
+        {"bandwidth", required_argument, NULL, BANDWIDTH},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "hV", longs, NULL)) != -1) {
+        switch (c) {
+        case DVD:
+            a->dvd = true;
+            break;
+        case READ_ONLY:
+            a->read_only = true;
+            break;
+        case CACHED:
+            a->cached = true;
+            break;
+        case FORCE:
+            a->force = true;
+            break;
+        case IOPS:
+            a->iops = size_parse(optarg);
+            break;
+        case BANDWIDTH:
+            a->bandwidth = size_parse(optarg);
+            break;
+        case 'h':
+            usage(stdout);
+            exit(EXIT_DONE);
+        case 'V':
+            (void)puts("vmwpctl (Bulkhead) " VMWP_VERSION);
+            exit(EXIT_DONE);
+        default:
+            return -EINVAL;
+        }
+    }
+    return a->iops < 0 || a->bandwidth < 0 ? fail("a limit is a number") : 0;
+}
+
+static const struct verb *find(const char *name)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(verbs); i++)
+        if (strcmp(verbs[i].name, name) == 0)
+            return &verbs[i];
+    return NULL;
+}
+
+static int wrong_usage(void)
+{
+    (void)fail("wrong usage; try vmwpctl --help");
+    return EXIT_WRONG_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {0};
+    const struct verb *v;
+    int left;
+
+    if (options_parse(argc, argv, &a) < 0)
+        return wrong_usage();
+    left = argc - optind;
+    v = left >= 2 ? find(argv[optind + 1]) : NULL;
+    if (!v || left != 2 + v->place + v->values)
+        return wrong_usage();
+    a.socket = argv[optind];
+    if (v->place && sscanf(argv[optind + 2], "%d:%d", &a.controller, &a.lun) != 2)
+        return wrong_usage();
+    if (v->values)
+        a.value = argv[optind + 2 + v->place];
+    return run(v, &a);
+}

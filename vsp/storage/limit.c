@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#include "vsp/storage/limit.h"
+#include "lib/bits.h"
+#include "lib/errno.h"
+
+#define NS_PER_S 1000000000ULL
+
+int limit_set(struct limit *l, uint64_t iops, uint64_t bytes_s)
+{
+    if (bytes_s && bytes_s < LIMIT_BYTES_MIN)
+        return -EINVAL;
+    *l = (struct limit){.iops = iops, .bytes_s = bytes_s};
+    return 0;
+}
+
+/* Charge one bucket. */
+static uint64_t charge(uint64_t *full_ns, uint64_t now_ns, uint64_t cost_ns)
+{
+    uint64_t full = max_u64(*full_ns, now_ns);
+
+    *full_ns = full + cost_ns;
+    return max_u64(now_ns, full < LIMIT_BURST_NS ? 0 : full - LIMIT_BURST_NS);
+}
+
+uint64_t limit_schedule(struct limit *l, uint64_t now_ns, uint64_t bytes)
+{
+    uint64_t start = now_ns;
+
+    /* No overflow: LIMIT_REQUEST_MAX nanoseconds times 10^9 are less than 2^63. */
+    bytes = min_u64(bytes, LIMIT_REQUEST_MAX);
+    if (l->iops)
+        start = max_u64(start, charge(&l->iops_full_ns, now_ns, NS_PER_S / l->iops));
+    if (l->bytes_s && bytes)
+        start = max_u64(start, charge(&l->bytes_full_ns, now_ns, bytes * NS_PER_S / l->bytes_s));
+    return start;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/bits.h"
+#include "vsp/storage/scsi_priv.h"
+
+/*
+ * The commands: all that a device knows stands here and nowhere else. In the order of opcodes, on
+ * which scsi_command_find() relies; the last column says which bits of the CDB mean something.
+ */
+
+#define ONE        COMMAND_NO_SERVICE
+#define DISK       SCSI_DISK
+#define CD         SCSI_OPTICAL
+#define BOTH       (SCSI_DISK | SCSI_OPTICAL)
+#define MEDIUM     COMMAND_MEDIUM
+#define CHANGES    (COMMAND_MEDIUM | COMMAND_CHANGES)
+#define LIST       COMMAND_LIST
+#define UNATTENDED COMMAND_UNATTENDED
+#define SILENT     COMMAND_SILENT
+#define FOUR       0xFF, 0xFF, 0xFF, 0xFF
+#define EIGHT      FOUR, FOUR
+
+/* A command is a pair of lines, not a column. */
+/* clang-format off */
+const struct scsi_command scsi_commands[] = {
+    {SCSI_TEST_UNIT_READY, ONE, BOTH | MEDIUM | SILENT, RESERVE_ALWAYS,
+     scsi_test_ready, NULL, {0xFF, 0, 0, 0, 0, 0x07}},
+    {SCSI_REQUEST_SENSE, ONE, BOTH | UNATTENDED, RESERVE_ALWAYS,
+     scsi_request_sense, NULL, {0xFF, 0x01, 0, 0, 0xFF, 0x07}},
+    {SCSI_READ_6, ONE, DISK | MEDIUM | SILENT, RESERVE_READ,
+     scsi_read, NULL, {0xFF, 0x1F, 0xFF, 0xFF, 0xFF, 0x07}},
+    {SCSI_WRITE_6, ONE, DISK | CHANGES | SILENT, RESERVE_WRITE,
+     scsi_write, NULL, {0xFF, 0x1F, 0xFF, 0xFF, 0xFF, 0x07}},
+    {SCSI_INQUIRY, ONE, BOTH | UNATTENDED, RESERVE_ALWAYS,
+     scsi_inquiry, NULL, {0xFF, 0x01, 0xFF, 0xFF, 0xFF, 0x07}},
+    {SCSI_MODE_SELECT_6, ONE, BOTH | LIST, RESERVE_WRITE,
+     scsi_mode_select, scsi_mode_select_list, {0xFF, 0x11, 0, 0, 0xFF, 0x07}},
+    {SCSI_RESERVE_6, ONE, BOTH, RESERVE_ALWAYS,
+     scsi_reserve, NULL, {0xFF, 0, 0, 0, 0, 0x07}},
+    {SCSI_RELEASE_6, ONE, BOTH, RESERVE_ALWAYS,
+     scsi_release, NULL, {0xFF, 0, 0, 0, 0, 0x07}},
+    {SCSI_MODE_SENSE_6, ONE, BOTH | UNATTENDED, RESERVE_READ,
+     scsi_mode_sense, NULL, {0xFF, 0x08, 0xFF, 0xFF, 0xFF, 0x07}},
+    {SCSI_START_STOP_UNIT, ONE, BOTH, RESERVE_WRITE,
+     scsi_start_stop, NULL, {0xFF, 0x01, 0, 0, 0xF7, 0x07}},
+    {SCSI_SEND_DIAGNOSTIC, ONE, DISK, RESERVE_WRITE,
+     scsi_diagnostic, NULL, {0xFF, 0xF7, 0, 0xFF, 0xFF, 0x07}},
+    {SCSI_PREVENT_ALLOW, ONE, BOTH, RESERVE_READ,
+     scsi_prevent_allow, NULL, {0xFF, 0, 0, 0, 0x03, 0x07}},
+    {SCSI_READ_CAPACITY_10, ONE, BOTH | MEDIUM, RESERVE_ALWAYS,
+     scsi_capacity_10, NULL, {0xFF, 0, FOUR, 0, 0, 0x01, 0x07}},
+    {SCSI_READ_10, ONE, BOTH | MEDIUM | SILENT, RESERVE_READ,
+     scsi_read, NULL, {0xFF, 0xFA, FOUR, 0x1F, 0xFF, 0xFF, 0x07}},
+    {SCSI_WRITE_10, ONE, DISK | CHANGES | SILENT, RESERVE_WRITE,
+     scsi_write, NULL, {0xFF, 0xFA, FOUR, 0x1F, 0xFF, 0xFF, 0x07}},
+    {SCSI_SEEK_10, ONE, BOTH | MEDIUM | SILENT, RESERVE_READ,
+     scsi_seek, NULL, {0xFF, 0, FOUR, 0, 0, 0, 0x07}},
+    {SCSI_WRITE_VERIFY_10, ONE, DISK | CHANGES | SILENT, RESERVE_WRITE,
+     scsi_write_verify, NULL, {0xFF, 0xF6, FOUR, 0x1F, 0xFF, 0xFF, 0x07}},
+    {SCSI_VERIFY_10, ONE, BOTH | MEDIUM | SILENT, RESERVE_READ,
+     scsi_verify, NULL, {0xFF, 0xF6, FOUR, 0x1F, 0xFF, 0xFF, 0x07}},
+    {SCSI_SYNCHRONIZE_CACHE_10, ONE, DISK | MEDIUM | SILENT, RESERVE_WRITE,
+     scsi_synchronize, NULL, {0xFF, 0x06, FOUR, 0x1F, 0xFF, 0xFF, 0x07}},
+    {SCSI_WRITE_SAME_10, ONE, DISK | CHANGES | LIST, RESERVE_WRITE,
+     scsi_write_same, scsi_write_same_list, {0xFF, 0xF8, FOUR, 0x1F, 0xFF, 0xFF, 0x07}},
+    {SCSI_UNMAP, ONE, DISK | CHANGES | LIST, RESERVE_WRITE,
+     scsi_unmap, scsi_unmap_list, {0xFF, 0x01, 0, 0, 0, 0, 0x1F, 0xFF, 0xFF, 0x07}},
+    {SCSI_READ_TOC, ONE, CD | MEDIUM, RESERVE_READ,
+     scsi_read_toc, NULL, {0xFF, 0x02, 0x0F, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xC7}},
+    {SCSI_GET_CONFIGURATION, ONE, CD | UNATTENDED, RESERVE_ALWAYS,
+     scsi_configuration, NULL, {0xFF, 0x03, 0xFF, 0xFF, 0, 0, 0, 0xFF, 0xFF, 0x07}},
+    {SCSI_GET_EVENT_STATUS, ONE, CD | UNATTENDED, RESERVE_ALWAYS,
+     scsi_event_status, NULL, {0xFF, 0x01, 0, 0, 0xFF, 0, 0, 0xFF, 0xFF, 0x07}},
+    {SCSI_READ_DISC_INFORMATION, ONE, CD | MEDIUM, RESERVE_READ,
+     scsi_disc_information, NULL, {0xFF, 0x07, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x07}},
+    {SCSI_READ_TRACK_INFORMATION, ONE, CD | MEDIUM, RESERVE_READ,
+     scsi_track_information, NULL, {0xFF, 0x03, FOUR, 0, 0xFF, 0xFF, 0x07}},
+    {SCSI_MODE_SELECT_10, ONE, BOTH | LIST, RESERVE_WRITE,
+     scsi_mode_select, scsi_mode_select_list, {0xFF, 0x11, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x07}},
+    {SCSI_RESERVE_10, ONE, BOTH, RESERVE_ALWAYS,
+     scsi_reserve, NULL, {0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0x07}},
+    {SCSI_RELEASE_10, ONE, BOTH, RESERVE_ALWAYS,
+     scsi_release, NULL, {0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0x07}},
+    {SCSI_MODE_SENSE_10, ONE, BOTH | UNATTENDED, RESERVE_READ,
+     scsi_mode_sense, NULL, {0xFF, 0x18, 0xFF, 0xFF, 0, 0, 0, 0xFF, 0xFF, 0x07}},
+    {SCSI_PERSISTENT_RESERVE_IN, PR_READ_KEYS, DISK, RESERVE_ALWAYS,
+     scsi_pr_in, NULL, {0xFF, 0x1F, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x07}},
+    {SCSI_PERSISTENT_RESERVE_IN, PR_READ_RESERVATION, DISK, RESERVE_ALWAYS,
+     scsi_pr_in, NULL, {0xFF, 0x1F, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x07}},
+    {SCSI_PERSISTENT_RESERVE_IN, PR_REPORT_CAPABILITIES, DISK, RESERVE_ALWAYS,
+     scsi_pr_in, NULL, {0xFF, 0x1F, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x07}},
+    {SCSI_PERSISTENT_RESERVE_IN, PR_READ_FULL_STATUS, DISK, RESERVE_ALWAYS,
+     scsi_pr_in, NULL, {0xFF, 0x1F, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x07}},
+    {SCSI_PERSISTENT_RESERVE_OUT, PR_REGISTER, DISK | LIST, RESERVE_ALWAYS,
+     scsi_pr_out, scsi_pr_out_list, {0xFF, 0x1F, 0xFF, 0, 0, FOUR, 0x07}},
+    {SCSI_PERSISTENT_RESERVE_OUT, PR_RESERVE, DISK | LIST, RESERVE_ALWAYS,
+     scsi_pr_out, scsi_pr_out_list, {0xFF, 0x1F, 0xFF, 0, 0, FOUR, 0x07}},
+    {SCSI_PERSISTENT_RESERVE_OUT, PR_RELEASE, DISK | LIST, RESERVE_ALWAYS,
+     scsi_pr_out, scsi_pr_out_list, {0xFF, 0x1F, 0xFF, 0, 0, FOUR, 0x07}},
+    {SCSI_PERSISTENT_RESERVE_OUT, PR_CLEAR, DISK | LIST, RESERVE_ALWAYS,
+     scsi_pr_out, scsi_pr_out_list, {0xFF, 0x1F, 0xFF, 0, 0, FOUR, 0x07}},
+    {SCSI_PERSISTENT_RESERVE_OUT, PR_PREEMPT, DISK | LIST, RESERVE_ALWAYS,
+     scsi_pr_out, scsi_pr_out_list, {0xFF, 0x1F, 0xFF, 0, 0, FOUR, 0x07}},
+    {SCSI_PERSISTENT_RESERVE_OUT, PR_PREEMPT_AND_ABORT, DISK | LIST, RESERVE_ALWAYS,
+     scsi_pr_out, scsi_pr_out_list, {0xFF, 0x1F, 0xFF, 0, 0, FOUR, 0x07}},
+    {SCSI_PERSISTENT_RESERVE_OUT, PR_REGISTER_AND_IGNORE, DISK | LIST, RESERVE_ALWAYS,
+     scsi_pr_out, scsi_pr_out_list, {0xFF, 0x1F, 0xFF, 0, 0, FOUR, 0x07}},
+    {SCSI_READ_16, ONE, DISK | MEDIUM | SILENT, RESERVE_READ,
+     scsi_read, NULL, {0xFF, 0xFA, EIGHT, FOUR, 0x1F, 0x07}},
+    {SCSI_WRITE_16, ONE, DISK | CHANGES | SILENT, RESERVE_WRITE,
+     scsi_write, NULL, {0xFF, 0xFA, EIGHT, FOUR, 0x1F, 0x07}},
+    {SCSI_WRITE_VERIFY_16, ONE, DISK | CHANGES | SILENT, RESERVE_WRITE,
+     scsi_write_verify, NULL, {0xFF, 0xF6, EIGHT, FOUR, 0x1F, 0x07}},
+    {SCSI_VERIFY_16, ONE, DISK | MEDIUM | SILENT, RESERVE_READ,
+     scsi_verify, NULL, {0xFF, 0xF6, EIGHT, FOUR, 0x1F, 0x07}},
+    {SCSI_SYNCHRONIZE_CACHE_16, ONE, DISK | MEDIUM | SILENT, RESERVE_WRITE,
+     scsi_synchronize, NULL, {0xFF, 0x06, EIGHT, FOUR, 0x1F, 0x07}},
+    {SCSI_WRITE_SAME_16, ONE, DISK | CHANGES | LIST, RESERVE_WRITE,
+     scsi_write_same, scsi_write_same_list, {0xFF, 0xF9, EIGHT, FOUR, 0x1F, 0x07}},
+    {SCSI_SERVICE_ACTION_IN_16, SCSI_SAI_READ_CAPACITY_16, DISK | MEDIUM, RESERVE_ALWAYS,
+     scsi_capacity_16, NULL, {0xFF, 0x1F, EIGHT, FOUR, 0x01, 0x07}},
+    {SCSI_SERVICE_ACTION_IN_16, SCSI_SAI_GET_LBA_STATUS, DISK | MEDIUM, RESERVE_READ,
+     scsi_lba_status, NULL, {0xFF, 0x1F, EIGHT, FOUR, 0, 0x07}},
+    {SCSI_REPORT_LUNS, ONE, BOTH | UNATTENDED, RESERVE_ALWAYS,
+     scsi_report_luns, NULL, {0xFF, 0, 0xFF, 0, 0, 0, FOUR, 0, 0x07}},
+    {SCSI_MAINTENANCE_IN, SCSI_MI_REPORT_SUPPORTED_CODES, BOTH, RESERVE_ALWAYS,
+     scsi_supported_codes, NULL, {0xFF, 0x1F, 0x87, FOUR, 0xFF, 0xFF, 0xFF, 0, 0x07}},
+    {SCSI_READ_12, ONE, BOTH | MEDIUM | SILENT, RESERVE_READ,
+     scsi_read, NULL, {0xFF, 0xFA, EIGHT, 0x1F, 0x07}},
+    {SCSI_WRITE_12, ONE, DISK | CHANGES | SILENT, RESERVE_WRITE,
+     scsi_write, NULL, {0xFF, 0xFA, EIGHT, 0x1F, 0x07}},
+    {SCSI_READ_DVD_STRUCTURE, ONE, CD | MEDIUM, RESERVE_READ,
+     scsi_dvd_structure, NULL, {0xFF, 0x0F, EIGHT, 0xC0, 0x07}},
+    {SCSI_WRITE_VERIFY_12, ONE, DISK | CHANGES | SILENT, RESERVE_WRITE,
+     scsi_write_verify, NULL, {0xFF, 0xF6, EIGHT, 0x1F, 0x07}},
+    {SCSI_VERIFY_12, ONE, DISK | MEDIUM | SILENT, RESERVE_READ,
+     scsi_verify, NULL, {0xFF, 0xF6, EIGHT, 0x1F, 0x07}},
+    {SCSI_MECHANISM_STATUS, ONE, CD, RESERVE_ALWAYS,
+     scsi_mechanism_status, NULL, {0xFF, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0, 0x07}},
+    {SCSI_READ_CD, ONE, CD | MEDIUM, RESERVE_READ,
+     scsi_read_cd, NULL, {0xFF, 0x1C, FOUR, 0xFF, 0xFF, 0xFF, 0xFE, 0x07, 0x07}},
+};
+/* clang-format on */
+const unsigned scsi_command_count = ARRAY_SIZE(scsi_commands);
