@@ -6,8 +6,8 @@
 
 /*
  * Every port of a child is its parent's to answer. Of the parent's own, only the 8259s' exit, and
- * ports that the hypervisor keeps for itself: they look like an empty bus. INS and OUTS on them have
- * no honest use.
+ * ports that the hypervisor keeps for itself: they look like an empty bus. INS and OUTS on them
+ * have no honest use.
  */
 void intercept_io(struct vp *vp, const struct exit *exit)
 {

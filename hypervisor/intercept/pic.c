@@ -60,6 +60,5 @@ void pic_io(struct vp *vp, const struct exit *exit)
             write(vp, port, (uint8_t)(*rax >> 8 * i));
     }
     if (exit->io.in)
-        *rax = exit->io.size == 4 ? value
-                                  : (*rax & ~(BIT64(8 * exit->io.size) - 1)) | value;
+        *rax = exit->io.size == 4 ? value : (*rax & ~(BIT64(8 * exit->io.size) - 1)) | value;
 }

@@ -26,7 +26,6 @@
 /* VPs of one kernel that share an LP wait for each other, often to the end of a slice. */
 #define SHARED_SLICE_US 2000
 
-
 #define IOAPIC_INDEX 0x00
 #define IOAPIC_DATA  0x10
 
