@@ -63,7 +63,7 @@ def check_facts(run):
     line = run.wait(path, r"^@facts (.*) \.").group(1)
     run.ended(path)
     facts = dict(re.findall(r"(\w+)=(\S*)", line))
-    expect(facts["trouble"] == "" and facts["disks"] == "1" , line)
+    expect(facts["trouble"] == "" and facts["disks"] == "1" and facts["channels"] == "2", line)
     expect(int(facts["transfer"]) >= 1024, line)
     return f"VMBus {facts['vmbus']}, {facts['transfer']} KiB in a transfer"
 

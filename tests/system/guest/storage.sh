@@ -10,7 +10,6 @@
 #   soak         everything at once on each disk, bh.seconds=
 #   watch        reads and writes, and says how many disks there are until only one is left
 #   rebind       the driver is unbound under load, and unloaded
-#   versions     each version of VMBus
 #   kexec        another kernel, of bh.kernel= and bh.initrd= bytes in the second and third disk, under load
 #   crash        the same after a crash
 #   load         writes with checksums, bh.seconds=
@@ -41,7 +40,7 @@ disks() {
 
 facts() {
     echo "@facts vmbus=$(dmesg | sed -n 's/.*Vmbus version:\([0-9.]*\).*/\1/p') disks=$(disks | wc -l)" \
-        "channels=$(cat /sys/bus/vmbus/devices/*/channels/*/id 2>/dev/null | wc -l)" \
+        "channels=$(find /sys/bus/vmbus/devices/*/channels/ -mindepth 1 -maxdepth 1 | wc -l)" \
         "transfer=$(cat /sys/block/sda/queue/max_hw_sectors_kb)" \
         "trouble=$(dmesg | grep -E 'BUG:|WARNING|Oops|stall|hv_.*(rror|ail)|storvsc.*(rror|ail)|I/O error' |
             head -n 1 | tr ' ' -)" .
@@ -163,19 +162,6 @@ watch() {
     echo "@watch end status=$(cat /tmp/sda.status) trouble=$(trouble) ."
 }
 
-# Takes the drivers of VMBus out; insert MODULE [OPTION] puts one back in.
-remove_drivers() {
-    for m in hv_storvsc "$@"; do
-        rmmod "$m" || echo "@failed rmmod $m"
-    done
-}
-
-insert() {
-    module=$(grep "/$1.ko" /etc/modules)
-    shift
-    insmod "$module" "$@" || echo "@failed insmod $module"
-}
-
 no_disk() {
     [ "$(disks)" = 'sd*' ]
 }
@@ -194,30 +180,26 @@ rebind() {
         echo "$device" > "$bus/unbind"
         wait_for no_disk || return
         wait
-        [ "$n" != 2 ] || { remove_drivers; insert hv_storvsc; }
+        [ "$n" != 2 ] || { rmmod hv_storvsc && insmod "$(grep /hv_storvsc.ko /etc/modules)"; } || echo "@failed"
         echo "$device" > "$bus/bind" 2>/dev/null
         wait_for can_read || return
         echo "@rebind $n ."
     done
 }
 
-versions() {
-    for v in 3.0 4.0 4.1 5.0 5.1 5.2 5.3; do
-        remove_drivers hv_vmbus
-        dmesg -c > /tmp/dmesg
-        insert hv_vmbus "max_version=$((${v%.*} << 16 | ${v#*.}))"
-        insert hv_storvsc
-        wait_for '[ -b /dev/sda ]' || return
-        got=$(dmesg | sed -n 's/.*Vmbus version:\([0-9.]*\).*/\1/p')
-        echo "@versions $v $got $(dd if=/dev/sda bs=1M count=8 iflag=direct 2>/dev/null | wc -c | awk '{ print $1 / 1048576 }')"
+# disk_of BYTES: the disk of so many bytes, rounded up; names come in any order
+disk_of() {
+    for d in $(disks); do
+        [ "$(cat "/sys/block/$d/size")" != $((($1 + 511) / 512)) ] || echo "/dev/$d"
     done
-    echo "@versions end"
 }
 
 # next_kernel OPTION WORDS: loads it for kexec
 next_kernel() {
-    head -c "$(word bh.kernel)" /dev/sdb > /tmp/vmlinuz
-    head -c "$(word bh.initrd)" /dev/sdc > /tmp/initrd
+    kernel=$(word bh.kernel) initrd=$(word bh.initrd)
+    wait_for "[ \$(disks | wc -l) = 3 ]" || return
+    head -c "$kernel" "$(disk_of "$kernel")" > /tmp/vmlinuz
+    head -c "$initrd" "$(disk_of "$initrd")" > /tmp/initrd
     kexec "$1" /tmp/vmlinuz --initrd=/tmp/initrd \
         --command-line="console=ttyS0 quiet panic=-1 bh.role=child bh.mode=test bh.test=facts $2" ||
         echo "@failed kexec $1"
@@ -225,14 +207,14 @@ next_kernel() {
 
 kexec_on() {
     next_kernel -l ""
-    load_disk sda 30 &
+    load_disk "$(basename "$(disk_of $((64 << 20)))")" 30 &
     usleep 500000
     kexec -e
 }
 
 crash() {
     next_kernel -p "nr_cpus=1 reset_devices"
-    load_disk sda 30 &
+    load_disk "$(basename "$(disk_of $((64 << 20)))")" 30 &
     usleep 500000
     echo c > /proc/sysrq-trigger
 }
