@@ -161,6 +161,10 @@ static int load_locator(const struct locator *l, struct parent *p, struct proble
     if (!value_of(l, "parent_linkage", linkage, sizeof(linkage)) ||
         !guid_parse(p->identity, linkage))
         return problem_set(why, -EINVAL, "the parent locator names no parent_linkage");
+    /* 2.6.2.6.3: if it is there, the parent may have this identity as well. */
+    if (value_of(l, "parent_linkage2", linkage, sizeof(linkage)) &&
+        !guid_parse(p->identity2, linkage))
+        return problem_set(why, -EINVAL, "the parent locator's parent_linkage2 is no GUID");
     add_paths(l, p);
     return 0;
 }

@@ -11,7 +11,7 @@
 /*
  * An open VHDX. The table of blocks and the sector bitmaps are in memory and are what map() reads,
  * in any thread: entries and words are atomic, and each is set after what it tells of is in the
- * file. Everything else belongs to whoever does the slow calls, one at a time. docs/vhdx.md says in
+ * file. Everything else belongs to whoever does the slow calls, one at a time. docs/disk.md says in
  * which order things reach the file.
  */
 
@@ -83,6 +83,8 @@ struct image {
     bool header_damaged;               /* the other one is not valid */
     bool file_guid_new, data_guid_new; /* in this session */
     bool log_left;                     /* opening found a log that was in use */
+    bool log_lost;                     /* and no valid entry in it; only a check goes on then */
+    bool checking;
 
     struct vhdx_region_table *regions; /* the one that counts */
     bool regions_damaged[2];

@@ -18,7 +18,7 @@ static int check_pair(const struct layer *child, const struct layer *parent, boo
     if (c->sector_size != p->sector_size)
         return problem_set(why, -EINVAL, "%.200s: its sectors have %u bytes, those of %.200s %u",
                            child->path, c->sector_size, parent->path, p->sector_size);
-    if (!force && memcmp(c->parent.identity, p->link, sizeof(p->link)) != 0)
+    if (!force && !parent_is(&c->parent, p->link))
         return problem_set(why, -ESTALE,
                            "%.200s was not made from %.200s; --force takes it if their contents "
                            "fit all the same",
