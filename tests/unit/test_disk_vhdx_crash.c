@@ -2,18 +2,20 @@
 #include "tests/unit/shim_disk.h"
 
 /*
- * Losses of power. Short plays of random operations, each cut at many of its points; and the whole
- * lives of shim_disk.h. Blocks are as small as they can be, because a file has at least 4 MiB.
+ * Losses of power. Short plays of random operations, each cut at many of its points, some at all of
+ * them; and the whole lives of shim_disk.h. Blocks are as small as they can be, because a file has
+ * at least 4 MiB.
  *
- *   VHDX_PLAYS=20 unit-disk_vhdx_crash    20 times as many
+ *   DISK_PLAYS=20 unit-disk_vhdx_crash    20 times as many
  */
 
-#define MIB        (1ULL << 20)
-#define SIZE       (4 * MIB)
-#define GROWN      (7 * MIB)
-#define SHRUNK     (3 * MIB - 32768)
-#define OPS_MAX    24U
-#define OP_SECTORS SHIM_OP_SECTORS
+#define MIB         (1ULL << 20)
+#define SIZE        (4 * MIB)
+#define GROWN       (7 * MIB)
+#define SHRUNK      (3 * MIB - 32768)
+#define OPS_MAX     24U
+#define WHOLE_EVERY 40U /* of so many plays one is cut everywhere */
+#define OP_SECTORS  SHIM_OP_SECTORS
 
 enum what { WRITE, DISCARD, ZERO, FLUSH, REOPEN, GROW, SHRINK, COMPACT, PARENT };
 
@@ -35,7 +37,6 @@ static uint8_t buf[OP_SECTORS * SHIM_SECTOR];
 static uint8_t *template;
 static uint64_t template_size;
 static uint64_t sure, maybe; /* sizes of the disk: durable, and what it was to become */
-static unsigned long crashes;
 
 static uint64_t place(uint64_t *seed, const struct format_create *how)
 {
@@ -231,25 +232,16 @@ static uint64_t perform(const struct play *p, uint64_t cut, uint64_t seed)
     if (o.image)
         (void)shim_close(&o);
     shim_disk_crash(&disk, &seed);
-    crashes++;
     recover(m, p, seed);
     shim_model_free(m);
     return changes;
-}
-
-static unsigned times(void)
-{
-    const char *text = getenv("VHDX_PLAYS");
-
-    return text ? (unsigned)atoi(text) : 1;
 }
 
 static void plays(struct format_create how, unsigned seeds, unsigned cuts)
 {
     struct shim_disk made;
 
-    crashes = 0;
-    seeds *= times();
+    seeds *= shim_plays();
     how.size = SIZE;
     how.block_size = MIB;
     shim_disk_init(&made);
@@ -265,8 +257,10 @@ static void plays(struct format_create how, unsigned seeds, unsigned cuts)
         changes = perform(&p, 0, seed);
         for (unsigned k = 0; k < cuts && changes; k++)
             (void)perform(&p, 1 + shim_below(&random, changes), random >> 3);
+        /* After any single change. */
+        for (uint64_t k = 1; seed % WHOLE_EVERY == 1 && k <= changes; k++)
+            (void)perform(&p, k, shim_random(&random));
     }
-    print_message("%lu losses of power\n", crashes);
     shim_disk_free(&disk);
     shim_disk_free(&made);
 }
@@ -314,7 +308,7 @@ static void lives(struct format_create how, struct shim_image *parent, unsigned 
                   uint64_t window, uint64_t power)
 {
     how.block_size = MIB;
-    seeds *= times();
+    seeds *= shim_plays();
     for (uint64_t seed = 1; seed <= seeds; seed++) {
         const struct shim_crash c = {.format = &format_vhdx,
                                      .how = &how,
@@ -352,5 +346,5 @@ int main(void)
         cmocka_unit_test(test_differencing),
         cmocka_unit_test(test_lives),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, shim_tell_losses);
 }
