@@ -87,6 +87,7 @@ struct format_create {
     bool fixed;
     const char *parent_path; /* as it is to be stored, slashes, relative to the new image's folder
                                 or absolute; NULL: no differencing image */
+    const char *parent_absolute; /* where it is on this host, for formats that keep both; or NULL */
     const struct image_geometry *parent;
 };
 
@@ -130,8 +131,9 @@ struct disk_format {
                  struct problem *why);
     int (*compact)(struct image *image, bool (*progress)(void *ctx, uint64_t done, uint64_t all),
                    void *ctx, struct problem *why);
-    int (*set_parent)(struct image *image, const char *path, const struct image_geometry *parent,
-                      struct problem *why);
+    /** Paths as in struct format_create. */
+    int (*set_parent)(struct image *image, const char *path, const char *absolute,
+                      const struct image_geometry *parent, struct problem *why);
 };
 
 extern const struct disk_format format_raw; /* also block devices */

@@ -267,10 +267,10 @@ int vhdx_trim(struct image *i);
 
 int vhdx_parent_load(struct image *i, struct parent *parent, struct problem *why);
 /** A parent locator in memory that is the caller's to free. */
-int vhdx_parent_make(const char *path, const struct image_geometry *parent, void **locator,
-                     uint32_t *length, struct problem *why);
-int vhdx_set_parent(struct image *i, const char *path, const struct image_geometry *parent,
-                    struct problem *why);
+int vhdx_parent_make(const char *path, const char *absolute, const struct image_geometry *parent,
+                     void **locator, uint32_t *length, struct problem *why);
+int vhdx_set_parent(struct image *i, const char *path, const char *absolute,
+                    const struct image_geometry *parent, struct problem *why);
 
 /* vhdx_create.c, vhdx_resize.c, vhdx_check.c, vhdx_compact.c */
 

@@ -179,7 +179,7 @@ static void change(struct image *image, uint8_t what)
     if (what & COMPACT)
         (void)format_vhdx.compact(image, NULL, NULL, &why);
     if (what & PARENT)
-        (void)format_vhdx.set_parent(image, "../p.vhdx", &g, &why);
+        (void)format_vhdx.set_parent(image, "../p.vhdx", "/a/p.vhdx", &g, &why);
     walk(&format_vhdx, image, &g, false);
     walk(&format_vhdx, image, &g, true);
 }

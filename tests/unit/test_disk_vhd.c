@@ -311,7 +311,8 @@ static void test_parent_paths(void **state)
         create_child(8 * MIB, rows[k].stored);
         assert_string_equal(o.geometry.parent.path[0], rows[k].first);
         put(5 * MIB, 4096, 7);
-        assert_int_equal(format_vhd.set_parent(o.image, "new/place.vhd", &base.geometry, &why), 0);
+        assert_int_equal(
+            format_vhd.set_parent(o.image, "new/place.vhd", NULL, &base.geometry, &why), 0);
         put(3 * MIB, 4096, 8);
         assert_int_equal(shim_close(&o), 0);
         open_it(false);
@@ -638,7 +639,7 @@ static void crash_in(unsigned what, uint64_t seed)
     else if (what == 1)
         (void)format_vhd.compact(o.image, NULL, NULL, &why);
     else
-        (void)format_vhd.set_parent(o.image, "b.vhd", &base.geometry, &why);
+        (void)format_vhd.set_parent(o.image, "b.vhd", NULL, &base.geometry, &why);
     disk.dead = true;
     (void)shim_close(&o);
     shim_disk_crash(&disk, &random);

@@ -270,7 +270,7 @@ static void test_parent_paths(void **state)
         put(5 * MIB, 4096, 7);
         for (unsigned n = 0; n < 3; n++) /* each where the one before does not stand */
             assert_int_equal(
-                format_vhdx.set_parent(o.image, "new/place.vhdx", &base.geometry, &why), 0);
+                format_vhdx.set_parent(o.image, "new/place.vhdx", NULL, &base.geometry, &why), 0);
         put(3 * MIB, 4096, 8);
         reopen();
         assert_string_equal(o.geometry.parent.path[0], "./new/place.vhdx");
@@ -284,6 +284,36 @@ static void test_parent_paths(void **state)
         shim_disk_free(&disk);
         shim_disk_init(&disk);
     }
+}
+
+/* Both paths are kept, the relative one counts first; one that cannot be stored is left away. */
+static void test_absolute_parent_path(void **state)
+{
+    static const struct {
+        const char *absolute;
+        unsigned paths;
+    } rows[] = {
+        {"/srv/b\xC3\xA4se.vhdx", 4}, {"/bad\\name/base.vhdx", 2}, {"/bad\xFF", 2}, {NULL, 2}};
+
+    create_child(8 * MIB, 512, "base.vhdx");
+    put(5 * MIB, 4096, 7);
+    for (unsigned k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+        const struct parent *p = &o.geometry.parent;
+
+        assert_int_equal(format_vhdx.set_parent(o.image, "new/place.vhdx", rows[k].absolute,
+                                                &base.geometry, &why),
+                         0);
+        reopen();
+        assert_int_equal(p->path_count, rows[k].paths);
+        assert_string_equal(p->path[0], "./new/place.vhdx");
+        if (rows[k].paths == 4)
+            assert_string_equal(p->path[1], rows[k].absolute);
+        expect(5 * MIB, 4096, 7);
+        expect_base(0, MIB);
+    }
+    close_it();
+    drop_base();
+    assert_int_equal(errors(false), 0);
 }
 
 static void test_bad_parent_paths(void **state)
@@ -308,7 +338,7 @@ static void test_bad_parent_paths(void **state)
     assert_int_equal(format_vhdx.create(&disk.file, &how, &why), -EINVAL);
     create(&(struct format_create){.size = MIB});
     open_it(false);
-    assert_int_equal(format_vhdx.set_parent(o.image, "x", &g, &why), -EINVAL);
+    assert_int_equal(format_vhdx.set_parent(o.image, "x", NULL, &g, &why), -EINVAL);
     close_it();
 }
 
@@ -365,7 +395,7 @@ static void test_guids(void **state)
     close_it();
     changed(&g, true, false);
     open_it(false);
-    assert_int_equal(format_vhdx.set_parent(o.image, "b.vhdx", &base.geometry, &why), 0);
+    assert_int_equal(format_vhdx.set_parent(o.image, "b.vhdx", NULL, &base.geometry, &why), 0);
     close_it();
     changed(&g, true, false);
     open_it(false);
@@ -587,6 +617,7 @@ int main(void)
         ROW(test_differencing_4096),
         ROW(test_states),
         ROW(test_parent_paths),
+        ROW(test_absolute_parent_path),
         ROW(test_bad_parent_paths),
         ROW(test_guids),
         ROW(test_resize),

@@ -117,7 +117,8 @@ static int do_op(struct shim_model *m, const struct op *op)
     case COMPACT:
         return format_vhdx.compact(o.image, NULL, NULL, &why);
     case PARENT:
-        return base.image ? format_vhdx.set_parent(o.image, "c.vhdx", &base.geometry, &why) : 0;
+        return base.image ? format_vhdx.set_parent(o.image, "c.vhdx", NULL, &base.geometry, &why)
+                          : 0;
     case REOPEN:
         err = shim_close(&o);
         if (!err)
