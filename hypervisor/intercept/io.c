@@ -2,11 +2,12 @@
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/debug/log.h"
 #include "hypervisor/intercept/intercept.h"
+#include "hypervisor/intercept/pic.h"
 
 /*
- * Every port of a child is its parent's to answer. Of the parent's own, only ports that the
- * hypervisor keeps for itself exit: they look like an empty bus. INS and OUTS on them have no
- * honest use.
+ * Every port of a child is its parent's to answer. Of the parent's own, only the 8259s' exit, and
+ * ports that the hypervisor keeps for itself: they look like an empty bus. INS and OUTS on them
+ * have no honest use.
  */
 void intercept_io(struct vp *vp, const struct exit *exit)
 {
@@ -21,7 +22,9 @@ void intercept_io(struct vp *vp, const struct exit *exit)
         vp_inject_exception(vp, VECTOR_GP, 0);
         return;
     }
-    if (exit->io.in) {
+    if (pic_has(exit->io.port)) {
+        pic_io(vp, exit);
+    } else if (exit->io.in) {
         uint64_t *rax = &vp->regs.gpr[RAX];
 
         /* A 32-bit result clears the upper half, narrower ones keep the rest. */

@@ -4,12 +4,14 @@
 #include "hypervisor/arch/x86/apicreg.h"
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/lapic.h"
+#include "hypervisor/arch/x86/lostirq.h"
 #include "hypervisor/arch/x86/lp.h"
 #include "hypervisor/arch/x86/space.h"
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/debug/console.h"
 #include "hypervisor/debug/log.h"
+#include "hypervisor/intercept/pic.h"
 #include "hypervisor/mm/frame.h"
 #include "hypervisor/mm/gpamap.h"
 #include "hypervisor/mm/pageinfo.h"
@@ -23,9 +25,6 @@
 
 /* VPs of one kernel that share an LP wait for each other, often to the end of a slice. */
 #define SHARED_SLICE_US 2000
-
-#define PIC1_DATA 0x21
-#define PIC2_DATA 0xa1
 
 #define IOAPIC_INDEX 0x00
 #define IOAPIC_DATA  0x10
@@ -160,6 +159,8 @@ static void mask_legacy_pic(const struct acpi_info *acpi)
         return;
     cpu_out8(PIC1_DATA, 0xff);
     cpu_out8(PIC2_DATA, 0xff);
+    vendor_intercept_ports(PIC1_COMMAND, 2);
+    vendor_intercept_ports(PIC2_COMMAND, 2);
 }
 
 /* The UART that stays ours: its ports look empty to the parent, its line comes to us. */
@@ -199,6 +200,8 @@ static void choose_home_of_vp0(const struct cmdline *opts)
     if (!off)
         return;
     lp_set_slice(SHARED_SLICE_US);
+    if (vendor_is_tcg())
+        lostirq_watch();
     log_info("LP 0 runs no VPs; VP 0 shares LP 1");
 }
 
@@ -260,6 +263,8 @@ int parent_start(const struct linux_plan *plan)
     return 0;
 }
 
+static bool extint_held; /* VP 0 only */
+
 struct lint {
     uint32_t lvt0, lvt1;
     bool enabled;
@@ -278,8 +283,17 @@ void vapic_lint_changed(struct vp *vp, uint32_t lvt0, uint32_t lvt1, bool enable
 {
     struct lint l = {lvt0, lvt1, enabled};
 
-    if (vp->partition->is_root)
-        lp_run_on(lps[vp->index.v], mirror_lint, &l);
+    if (!vp->partition->is_root)
+        return;
+    if (extint_held && !vp->index.v)
+        l.lvt0 |= APIC_LVT_MASKED;
+    lp_run_on(lps[vp->index.v], mirror_lint, &l);
+}
+
+void parent_hold_extint(bool hold)
+{
+    extint_held = hold;
+    vapic_lint_mirror(parent.vps[0]);
 }
 
 struct logical_id {

@@ -37,6 +37,9 @@ int parent_map_device(gpa_t at, enum access access);
 /** A VP of the parent has another logical APIC id; called on the LP that runs it. */
 void parent_logical_id_changed(struct vp *vp);
 
+/** Let no interrupt of the 8259s through to VP 0, or let them again; called on the LP of VP 0. */
+void parent_hold_extint(bool hold);
+
 /** Is this page RAM that a partition may own? Used by guest memory access. */
 bool memory_is_ram(hpa_t page);
 

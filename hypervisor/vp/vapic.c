@@ -45,7 +45,13 @@ void vapic_init(struct vp *vp, bool x2apic)
     registers_reset(vp);
 }
 
-static void lint_notify(struct vp *vp)
+bool vapic_accepts(const struct vp *vp)
+{
+    return vapic_is_enabled(vp) &&
+           atomic_load_explicit(&vp->apic.state.svr, memory_order_relaxed) & APIC_SVR_ENABLE;
+}
+
+void vapic_lint_mirror(struct vp *vp)
 {
     vapic_lint_changed(vp, vapic_lvt_get(vp, VAPIC_LVT_LINT0), vapic_lvt_get(vp, VAPIC_LVT_LINT1),
                        vapic_accepts(vp));
@@ -54,7 +60,7 @@ static void lint_notify(struct vp *vp)
 void vapic_reset(struct vp *vp)
 {
     registers_reset(vp);
-    lint_notify(vp);
+    vapic_lint_mirror(vp);
 }
 
 void vapic_bios_state(struct vp *vp)
@@ -66,7 +72,7 @@ void vapic_bios_state(struct vp *vp)
                           memory_order_relaxed);
     atomic_store_explicit(&s->lvt[VAPIC_LVT_LINT1], APIC_NMI << APIC_LVT_MODE_SHIFT,
                           memory_order_relaxed);
-    lint_notify(vp);
+    vapic_lint_mirror(vp);
 }
 
 int vapic_base_read(struct vp *vp, uint64_t *val)
@@ -159,7 +165,7 @@ void vapic_svr_set(struct vp *vp, uint32_t svr)
             atomic_fetch_or_explicit(&s->lvt[i], APIC_LVT_MASKED, memory_order_relaxed);
         vapic_timer_set_lvt(vp, vapic_lvt_get(vp, VAPIC_LVT_TIMER) | APIC_LVT_MASKED);
     }
-    lint_notify(vp);
+    vapic_lint_mirror(vp);
 }
 
 void vapic_lvt_set(struct vp *vp, enum vapic_lvt n, uint32_t lvt)
@@ -174,7 +180,7 @@ void vapic_lvt_set(struct vp *vp, enum vapic_lvt n, uint32_t lvt)
     }
     atomic_store_explicit(&vp->apic.state.lvt[n], lvt, memory_order_relaxed);
     if (lvt != old && (n == VAPIC_LVT_LINT0 || n == VAPIC_LVT_LINT1))
-        lint_notify(vp);
+        vapic_lint_mirror(vp);
 }
 
 void vapic_set_irr(struct vp *vp, uint8_t vector, bool level)

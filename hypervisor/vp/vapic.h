@@ -103,6 +103,9 @@ void vapic_mmio_write(struct vp *vp, uint32_t offset, uint32_t val);
  */
 void vapic_set_irr(struct vp *vp, uint8_t vector, bool level);
 
+/** Globally enabled and software-enabled: fixed interrupts are taken. Callable on any LP. */
+bool vapic_accepts(const struct vp *vp);
+
 /** Highest pending vector of a class above the highest in service (TPR ignored), or -1. */
 int vapic_highest(struct vp *vp);
 
@@ -191,5 +194,8 @@ void vapic_dump(const struct vp *vp, uint32_t irr[VAPIC_VECTOR_WORDS],
  * the LP that runs the VP, not at vapic_init().
  */
 void vapic_lint_changed(struct vp *vp, uint32_t lvt0, uint32_t lvt1, bool enabled);
+
+/** Call that again; on the LP that runs the VP. */
+void vapic_lint_mirror(struct vp *vp);
 
 #endif

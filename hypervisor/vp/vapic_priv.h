@@ -56,13 +56,6 @@ static inline bool vapic_is_x2apic(const struct vp *vp)
     return vapic_base(vp) & APIC_BASE_X2APIC;
 }
 
-/** Globally enabled and software-enabled: fixed interrupts are taken. */
-static inline bool vapic_accepts(const struct vp *vp)
-{
-    return vapic_is_enabled(vp) &&
-           atomic_load_explicit(&vp->apic.state.svr, memory_order_relaxed) & APIC_SVR_ENABLE;
-}
-
 static inline uint32_t vapic_lvt_get(const struct vp *vp, enum vapic_lvt n)
 {
     return atomic_load_explicit(&vp->apic.state.lvt[n], memory_order_relaxed);

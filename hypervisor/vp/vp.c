@@ -299,9 +299,16 @@ void vp_run(struct vp *vp)
     }
 }
 
+/*
+ * An APIC that is off takes nothing that could end the sleep: Linux kicks a waiter for a spinlock
+ * once, and that may be a processor that has not set its APIC up yet.
+ */
 void vp_idle(struct vp *vp)
 {
-    set_activity(vp, VP_IDLE_MSR);
+    if (vapic_accepts(vp))
+        set_activity(vp, VP_IDLE_MSR);
+    else
+        vp_yield(vp);
 }
 
 void vp_wait_handoff(struct vp *vp)

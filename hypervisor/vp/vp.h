@@ -215,7 +215,7 @@ void vp_run(struct vp *vp);
 /** Chosen by the scheduler, but held: block it again. On the LP that chose it. */
 void vp_give_up(struct vp *vp);
 
-/** HV_X64_MSR_GUEST_IDLE: sleep until any interrupt is pending. */
+/** HV_X64_MSR_GUEST_IDLE: sleep until any interrupt is pending; not if the APIC takes none. */
 void vp_idle(struct vp *vp);
 
 /** HvCallDispatchVp has begun: sleep until handoff_over(). */

@@ -195,6 +195,18 @@ static void guest_idle(void)
     apic_write(APIC_LVT_TIMER, LVT_MASKED | VECTOR);
 }
 
+/* An APIC that is off takes no interrupt that could wake the sleeper, so nobody may sleep. */
+static void guest_idle_apic_off(void)
+{
+    uint64_t v;
+
+    SKIP_IF(!(hv_privileges() & HV_MSR_GUEST_IDLE_AVAILABLE), "not offered");
+    irq_disable();
+    apic_write(APIC_SVR, 0xff);
+    EXPECT(safe_rdmsr(HV_X64_MSR_GUEST_IDLE, &v) == 0, "faults");
+    apic_write(APIC_SVR, 0x1ff);
+}
+
 static volatile bool idled;
 
 static void idle_in_service(struct trap_frame *f)
@@ -369,6 +381,21 @@ static void pic_timer(void)
     EXPECT(!apic_bit(APIC_ISR, PIC_BASE), "an ExtINT is in service in the local APIC");
 }
 
+/* Its vectors are those of exceptions meanwhile, and it has no mask: nobody may be interrupted. */
+static void pic_reinit(void)
+{
+    irq_disable();
+    apic_write(APIC_LVT_LINT0, 0x700);
+    pit_channel0(60); /* 20 kHz */
+    for (unsigned n = 0; n < 50; n++) {
+        outb(0x20, 0x11);
+        delay_us(500);
+        pic_init(0xff);
+    }
+    apic_write(APIC_LVT_LINT0, LVT_MASKED);
+    pit_channel0(0);
+}
+
 static uint32_t ioapic_read(uint32_t reg)
 {
     mmio_write32(IOAPIC_BASE, reg);
@@ -541,12 +568,14 @@ static const struct test_case cases[] = {
     {"hlt_wakes_by_apic_timer", hlt_wakes_by_apic_timer, 0},
     {"hlt_wakes_by_ipi", hlt_wakes_by_ipi, NEED_SMP2},
     {"guest_idle", guest_idle, NEED_HV},
+    {"guest_idle_apic_off", guest_idle_apic_off, NEED_HV},
     {"guest_idle_in_handler", guest_idle_in_handler, NEED_HV},
     {"lazy_eoi", lazy_eoi, NEED_HV},
     {"lazy_eoi_with_pending", lazy_eoi_with_pending, NEED_HV},
     {"lazy_eoi_ignored", lazy_eoi_ignored, NEED_HV},
     {"spare_eoi", spare_eoi, 0},
     {"pic_timer", pic_timer, 0},
+    {"pic_reinit", pic_reinit, 0},
     {"ioapic_registers", ioapic_registers, 0},
     {"ioapic_edge", ioapic_edge, 0},
     {"ioapic_level", ioapic_level, 0},

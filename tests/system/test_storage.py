@@ -139,13 +139,13 @@ def check_hot(run):
     """A disk comes and goes, another one grows, while the machine runs."""
     first, second = run.image("hot", "vhdx", "64M"), run.image("added", "vhd", "64M")
     path = run.child("hot", [section(first)], processors=2)
-    run.wait(path, r"@hot ready")
+    run.wait(path, r"@hot ready \.")
     run.ctl(path, f"add 0:5 {second}")
     run.ctl(path, f"add 0:5 {second}", wanted=1)
-    run.wait(path, r"@hot same")
+    run.wait(path, r"@hot same \.")
     run.ctl(path, "remove 0:5")
     run.ctl(path, "remove 0:5", wanted=1)
-    run.wait(path, r"@hot gone")
+    run.wait(path, r"@hot gone \.")
     run.wait(path, r"@hot grow \.")
     run.ctl(path, "resize 0:0 96M")
     size = int(run.wait(path, r"@hot grown (\d+) \.").group(1))
@@ -166,11 +166,11 @@ def check_dvd(run):
         sums.append(run.machine.run(f"md5sum < {SCRATCH}/{name}.iso").split()[0])
     path = run.child("dvd", [section(run.image("dvd", "raw", "64M")),
                              section(f"{SCRATCH}/one.iso", type="dvd")])
-    expect(run.wait(path, r"@dvd first (\w+)").group(1) == sums[0], "another disc")
+    expect(run.wait(path, r"@dvd first (\w+) \.").group(1) == sums[0], "another disc")
     run.ctl(path, "eject 0:1 --force")
-    run.wait(path, r"@dvd empty")
+    run.wait(path, r"@dvd empty \.")
     run.ctl(path, f"insert 0:1 {SCRATCH}/two.iso")
-    expect(run.wait(path, r"@dvd second (\w+)").group(1) == sums[1], "another disc")
+    expect(run.wait(path, r"@dvd second (\w+) \.").group(1) == sums[1], "another disc")
     run.ended(path)
 
 
