@@ -122,6 +122,46 @@ def tried(argv, name):
     return done.returncode, done.stderr.strip()
 
 
+def log_fields():
+    none = "no valid sequence"
+    yield from structure([LOG], [
+        ("entry signature", 4, none), ("entry checksum", 4, none), ("entry length", 4, none),
+        ("entry tail", 4, ""), ("entry sequence", 8, none), ("descriptor count", 4, ""),
+        ("entry reserved", 4, None), ("entry guid", 16, none), ("flushed file offset", 8, ""),
+        ("last file offset", 8, ""), ("descriptor signature", 4, none), ("trailing bytes", 4, None),
+        ("leading bytes", 8, ""), ("file offset", 8, ""), ("descriptor sequence", 8, none)])
+    yield from structure([LOG + 4 * KIB], [("data signature", 4, none), ("sequence high", 4, none)])
+    yield Field("sequence low", [LOG + 8 * KIB - 4], 4, none)
+
+
+def put_into_log(image):
+    """The table of blocks is in the log alone, as it is when the power goes at the right time."""
+    page, guid = bytes(image[BAT:BAT + 4 * KIB]), b"\x11" * 16
+    image[BAT:BAT + 4 * KIB] = bytes(4 * KIB)
+    image[LOG:LOG + 64] = struct.pack("<4s4xIIQII16sQQ", b"loge", 8 * KIB, 0, 1, 1, 0, guid,
+                                      len(image), len(image))
+    image[LOG + 64:LOG + 96] = struct.pack("<4s4s8sQQ", b"desc", page[-4:], page[:8], BAT, 1)
+    image[LOG + 4 * KIB:LOG + 8 * KIB] = b"data" + bytes(4) + page[8:-4] + struct.pack("<I", 1)
+    seal(image, LOG, 8 * KIB)
+    for at in HEADERS:
+        image[at + 48:at + 64] = guid
+        seal(image, at, HEADER_BYTES)
+
+
+def log_changed(_):
+    """The same for the fields of an entry of the log that is to be played."""
+    fill("base.img", 4 * MIB, 5, pieces=8)
+    bhdisk("convert", "--block-size", "1M", "base.img", "base.vhdx")
+    image = bytearray(pathlib.Path("base.vhdx").read_bytes())
+    put_into_log(image)
+    pathlib.Path("base.vhdx").write_bytes(image)
+    need("the log has updates" in bhdisk("check", "base.vhdx"), "the log is not seen")
+    bhdisk("convert", "base.vhdx", "want.img")
+    same("base.img", "want.img")
+    changed = sum(try_field(image, field, "base.vhdx", "want.img") for field in log_fields())
+    need(changed > 50, f"only {changed} values were refused")
+
+
 def try_field(image, field, name, wanted):
     """One value after the other in a field, in all copies; how many were refused."""
     good, refusals = bytes(image), 0
@@ -135,6 +175,8 @@ def try_field(image, field, name, wanted):
             if field.places[0] >= REGIONS[0]:
                 for base in REGIONS:
                     seal(image, base, TABLE_BYTES)
+        if field.places[0] in range(LOG, METADATA) and "checksum" not in field.name:
+            seal(image, LOG, 8 * KIB)
         pathlib.Path(name).write_bytes(image)
         try:
             refusals += try_image(field, name, wanted)
