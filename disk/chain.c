@@ -136,11 +136,8 @@ static int resolve(char *out, size_t size, const char *image, const char *path)
 
 static int check_parent(const struct layer *child, const struct layer *parent, struct problem *why)
 {
-    static const uint8_t none[16];
-
     /* A raw file has no identity, so an image cannot name any file of the host as its parent. */
-    if (memcmp(parent->geometry.link, none, 16) == 0 ||
-        memcmp(child->geometry.parent.identity, parent->geometry.link, 16) != 0)
+    if (!parent_is(&child->geometry.parent, parent->geometry.link))
         return problem_set(why, -ESTALE,
                            "%.200s: its parent %.200s is not the one it was made from, or has been "
                            "changed since",

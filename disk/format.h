@@ -2,6 +2,7 @@
 #ifndef DISK_FORMAT_H
 #define DISK_FORMAT_H
 
+#include <string.h>
 #include "disk/disk.h"
 #include "disk/file.h"
 
@@ -38,12 +39,22 @@ struct extent {
 
 /** Where the parent may be, in the order in which to look, and what it must be. */
 struct parent {
-    bool wanted;          /* this is a differencing image */
-    uint8_t identity[16]; /* of the parent: VHD's unique id, VHDX's DataWriteGuid */
+    bool wanted;           /* this is a differencing image */
+    uint8_t identity[16];  /* of the parent: VHD's unique id, VHDX's DataWriteGuid */
+    uint8_t identity2[16]; /* another that it may have; zero: none */
     unsigned path_count;
     char path[PARENT_PATHS]
              [PARENT_PATH_MAX]; /* UTF-8, slashes; relative ones to this image's folder */
 };
+
+/** Whether an image with this `link` is the parent that is meant. */
+static inline bool parent_is(const struct parent *p, const uint8_t link[16])
+{
+    static const uint8_t none[16];
+
+    return memcmp(link, none, 16) != 0 &&
+           (memcmp(p->identity, link, 16) == 0 || memcmp(p->identity2, link, 16) == 0);
+}
 
 struct image_geometry {
     uint64_t size;
@@ -76,6 +87,7 @@ struct format_create {
     bool fixed;
     const char *parent_path; /* as it is to be stored, slashes, relative to the new image's folder
                                 or absolute; NULL: no differencing image */
+    const char *parent_absolute; /* where it is on this host, for formats that keep both; or NULL */
     const struct image_geometry *parent;
 };
 
@@ -119,8 +131,9 @@ struct disk_format {
                  struct problem *why);
     int (*compact)(struct image *image, bool (*progress)(void *ctx, uint64_t done, uint64_t all),
                    void *ctx, struct problem *why);
-    int (*set_parent)(struct image *image, const char *path, const struct image_geometry *parent,
-                      struct problem *why);
+    /** Paths as in struct format_create. */
+    int (*set_parent)(struct image *image, const char *path, const char *absolute,
+                      const struct image_geometry *parent, struct problem *why);
 };
 
 extern const struct disk_format format_raw; /* also block devices */

@@ -248,8 +248,8 @@ int vhd_parent_set(struct disk_file *file, struct vhd_header *h, const char *pat
     return err ? problem_set(why, err, "the parent's path: %s", strerror(-err)) : 0;
 }
 
-int vhd_set_parent(struct image *i, const char *path, const struct image_geometry *parent,
-                   struct problem *why)
+int vhd_set_parent(struct image *i, const char *path, const char *absolute,
+                   const struct image_geometry *parent, struct problem *why)
 {
     struct vhd_header h = i->header;
     uint64_t end = i->end;

@@ -86,8 +86,8 @@ int vhd_parent_paths(struct image *i, struct parent *parent);
 int vhd_parent_set(struct disk_file *file, struct vhd_header *h, const char *path,
                    const struct image_geometry *parent, uint64_t at, uint64_t *end,
                    struct problem *why);
-int vhd_set_parent(struct image *i, const char *path, const struct image_geometry *parent,
-                   struct problem *why);
+int vhd_set_parent(struct image *i, const char *path, const char *absolute,
+                   const struct image_geometry *parent, struct problem *why);
 
 /* vhd_write.c */
 

@@ -78,7 +78,7 @@ static int repair(struct checking *c)
     bool regions = i->regions_damaged[0] || i->regions_damaged[1];
     int err = repair_table(c);
 
-    if (!err && (regions || i->header_damaged))
+    if (!err && (regions || i->header_damaged || i->log_lost))
         err = vhdx_session(i, false);
     if (!err && regions)
         err = repair_regions(i);
@@ -100,7 +100,9 @@ static int check(struct checking *c, struct problem *why)
     free(parent);
     if (err)
         return err;
-    if (i->log_left)
+    if (i->log_lost)
+        finding(c, "the log is in use and has no valid entry: if it had any, they are lost");
+    else if (i->log_left)
         note(c, c->repair, "note: the log has updates that are not in their place");
     if (other_header)
         note(c, c->repair, "note: one header is damaged; the other one counts");
@@ -123,6 +125,7 @@ int vhdx_check(struct disk_file *file, bool repair_it, struct check_report *repo
         return problem_set(why, -ENOMEM, "no memory");
     i->file = file;
     i->read_only = !repair_it;
+    i->checking = true;
     err = check(&c, why);
     free(c.bad_pages);
     vhdx_free(i);

@@ -215,7 +215,8 @@ static int round_of_moves(struct compacting *c, unsigned *moved)
 
 static int compact(struct compacting *c)
 {
-    unsigned moved = 1;
+    unsigned moved = 0;
+    bool sorted;
     int err = vhdx_session(c->image, false);
 
     if (!err)
@@ -224,13 +225,16 @@ static int compact(struct compacting *c)
         err = drop_empty(c);
     if (!err)
         err = drop_bitmaps(c);
-    while (!err && moved > 0) {
-        if (!go_on(c))
+    do {
+        if (!err && !go_on(c))
             return -ECANCELED;
-        err = sort_places(c);
+        /* After a full round, what stands before those that it moved is still in order. */
+        sorted = moved < MOVES_MAX;
+        if (!err && sorted)
+            err = sort_places(c);
         if (!err)
             err = round_of_moves(c, &moved);
-    }
+    } while (!err && (moved > 0 || !sorted));
     if (!err)
         err = vhdx_trim(c->image);
     return err ? err : vhdx_sync(c->image);

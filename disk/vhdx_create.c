@@ -209,7 +209,8 @@ static int create(struct creation *c, struct problem *why)
         return err;
     set_sizes(c);
     if (s->has_parent)
-        err = vhdx_parent_make(how->parent_path, how->parent, &locator, &length, why);
+        err = vhdx_parent_make(how->parent_path, how->parent_absolute, how->parent, &locator,
+                               &length, why);
     if (err)
         return err;
     err = write_all(c, locator, length);

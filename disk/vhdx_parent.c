@@ -10,10 +10,11 @@
 /* Parent locators (2.6.2.6): keys and values, of which paths and the parent's identity are known.
  */
 
-#define KEY_MAX      64U
-#define GUID_TEXT    38U /* with braces */
-#define PAIRS        2U  /* that are written */
-#define LOCATOR_ROOM (PAIRS * (12 + 2 * KEY_MAX) + 20 + 2 * GUID_TEXT + 2 * PARENT_PATH_MAX + 16)
+#define KEY_MAX   64U
+#define GUID_TEXT 38U /* with braces */
+#define PAIRS_MAX 3U  /* that are written */
+#define LOCATOR_ROOM                                                                               \
+    (PAIRS_MAX * (12 + 2 * KEY_MAX) + 20 + 2 * GUID_TEXT + 4 * PARENT_PATH_MAX + 16)
 
 static const uint8_t vhdx_locator[16] = VHDX_LOCATOR_VHDX;
 
@@ -161,6 +162,10 @@ static int load_locator(const struct locator *l, struct parent *p, struct proble
     if (!value_of(l, "parent_linkage", linkage, sizeof(linkage)) ||
         !guid_parse(p->identity, linkage))
         return problem_set(why, -EINVAL, "the parent locator names no parent_linkage");
+    /* 2.6.2.6.3: if it is there, the parent may have this identity as well. */
+    if (value_of(l, "parent_linkage2", linkage, sizeof(linkage)) &&
+        !guid_parse(p->identity2, linkage))
+        return problem_set(why, -EINVAL, "the parent locator's parent_linkage2 is no GUID");
     add_paths(l, p);
     return 0;
 }
@@ -215,14 +220,24 @@ static int stored_path(char *out, size_t size, const char *path)
     return 0;
 }
 
-int vhdx_parent_make(const char *path, const struct image_geometry *parent, void **locator,
-                     uint32_t *length, struct problem *why)
+static int add_path_pair(uint8_t *raw, uint32_t *end, unsigned k, const char *key, const char *path)
 {
-    struct vhdx_locator_header h = {.type = VHDX_LOCATOR_VHDX, .count = htole16(PAIRS)};
-    uint32_t end = sizeof(h) + PAIRS * (uint32_t)sizeof(struct vhdx_locator_entry);
-    char linkage[GUID_TEXT + 1], stored[PARENT_PATH_MAX];
-    uint8_t *raw;
+    char stored[PARENT_PATH_MAX];
     int err = stored_path(stored, sizeof(stored), path);
+
+    return err ? err : add_pair(raw, end, k, key, stored);
+}
+
+/* Both paths if both are known: some readers look at the absolute one alone. */
+int vhdx_parent_make(const char *path, const char *absolute, const struct image_geometry *parent,
+                     void **locator, uint32_t *length, struct problem *why)
+{
+    struct vhdx_locator_header h = {.type = VHDX_LOCATOR_VHDX, .count = htole16(2)};
+    uint32_t end = (uint32_t)(sizeof(h) + PAIRS_MAX * sizeof(struct vhdx_locator_entry)), before;
+    bool relative = path[0] != '/';
+    char linkage[GUID_TEXT + 1];
+    uint8_t *raw;
+    int err;
 
     if (vhdx_guid_none(parent->link))
         return problem_set(why, -EINVAL, "the parent has no identity: it is no VHD or VHDX");
@@ -230,12 +245,17 @@ int vhdx_parent_make(const char *path, const struct image_geometry *parent, void
     if (!raw)
         return problem_set(why, -ENOMEM, "no memory");
     guid_print(linkage, parent->link);
+    err = add_pair(raw, &end, 0, "parent_linkage", linkage);
+    if (!err)
+        err = add_path_pair(raw, &end, 1, relative ? "relative_path" : "absolute_win32_path", path);
+    before = end;
+    if (!err && relative && absolute) {
+        if (add_path_pair(raw, &end, 2, "absolute_win32_path", absolute) == 0)
+            h.count = htole16(3);
+        else
+            end = before; /* it does without */
+    }
     memcpy(raw, &h, sizeof(h));
-    if (!err)
-        err = add_pair(raw, &end, 0, "parent_linkage", linkage);
-    if (!err)
-        err = add_pair(raw, &end, 1, path[0] == '/' ? "absolute_win32_path" : "relative_path",
-                       stored);
     if (err) {
         free(raw);
         return problem_set(why, err, "the parent's path is %s",
@@ -290,8 +310,8 @@ static int replace(struct image *i, const void *locator, uint32_t length)
     return err;
 }
 
-int vhdx_set_parent(struct image *i, const char *path, const struct image_geometry *parent,
-                    struct problem *why)
+int vhdx_set_parent(struct image *i, const char *path, const char *absolute,
+                    const struct image_geometry *parent, struct problem *why)
 {
     void *locator;
     uint32_t length;
@@ -299,7 +319,7 @@ int vhdx_set_parent(struct image *i, const char *path, const struct image_geomet
 
     if (!i->has_parent)
         return problem_set(why, -EINVAL, "it is not a differencing image");
-    err = vhdx_parent_make(path, parent, &locator, &length, why);
+    err = vhdx_parent_make(path, absolute, parent, &locator, &length, why);
     if (err)
         return err;
     err = vhdx_flush(i);

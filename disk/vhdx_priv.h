@@ -11,7 +11,7 @@
 /*
  * An open VHDX. The table of blocks and the sector bitmaps are in memory and are what map() reads,
  * in any thread: entries and words are atomic, and each is set after what it tells of is in the
- * file. Everything else belongs to whoever does the slow calls, one at a time. docs/vhdx.md says in
+ * file. Everything else belongs to whoever does the slow calls, one at a time. docs/disk.md says in
  * which order things reach the file.
  */
 
@@ -83,6 +83,8 @@ struct image {
     bool header_damaged;               /* the other one is not valid */
     bool file_guid_new, data_guid_new; /* in this session */
     bool log_left;                     /* opening found a log that was in use */
+    bool log_lost;                     /* and no valid entry in it; only a check goes on then */
+    bool checking;
 
     struct vhdx_region_table *regions; /* the one that counts */
     bool regions_damaged[2];
@@ -265,10 +267,10 @@ int vhdx_trim(struct image *i);
 
 int vhdx_parent_load(struct image *i, struct parent *parent, struct problem *why);
 /** A parent locator in memory that is the caller's to free. */
-int vhdx_parent_make(const char *path, const struct image_geometry *parent, void **locator,
-                     uint32_t *length, struct problem *why);
-int vhdx_set_parent(struct image *i, const char *path, const struct image_geometry *parent,
-                    struct problem *why);
+int vhdx_parent_make(const char *path, const char *absolute, const struct image_geometry *parent,
+                     void **locator, uint32_t *length, struct problem *why);
+int vhdx_set_parent(struct image *i, const char *path, const char *absolute,
+                    const struct image_geometry *parent, struct problem *why);
 
 /* vhdx_create.c, vhdx_resize.c, vhdx_check.c, vhdx_compact.c */
 

@@ -191,7 +191,10 @@ static int search(struct log *l, struct problem *why)
         if (l->work == 0)
             return problem_set(why, -EINVAL, "the log is full of entries that overlap");
     } while (at > old);
-    return l->found ? 0 : problem_set(why, -EINVAL, "the log has no valid sequence of entries");
+    l->image->log_lost = !l->found;
+    return l->found || l->image->checking
+               ? 0
+               : problem_set(why, -EINVAL, "the log has no valid sequence of entries");
 }
 
 /* Whether an update may be made: only metadata are, never what leads to the log, or the log. */
@@ -276,6 +279,7 @@ static int play_into_file(struct log *l, uint64_t size)
         err = each_update(l, write_update);
     if (!err)
         err = file_size(i->file, &i->file_bytes);
+    i->overlay.size = i->file_bytes;
     if (!err && i->file_bytes < size)
         err = vhdx_set_size(i, size);
     if (!err)
@@ -338,7 +342,7 @@ int vhdx_replay(struct image *i, struct problem *why)
     err = log_new(&l, why);
     if (!err)
         err = search(&l, why);
-    if (!err)
+    if (!err && l.found)
         err = play(&l, why);
     free(l.data);
     free(l.entry);

@@ -51,7 +51,7 @@ static void change(struct image *image, struct image_geometry *g, uint8_t what)
     if (what & COMPACT)
         (void)format_vhd.compact(image, NULL, NULL, &why);
     if (what & PARENT)
-        (void)format_vhd.set_parent(image, "../p.vhd", g, &why);
+        (void)format_vhd.set_parent(image, "../p.vhd", NULL, g, &why);
     walk(&format_vhd, image, g, false);
     walk(&format_vhd, image, g, true);
 }

@@ -9,11 +9,14 @@
 
 /* A file in memory for targets that read images, and what they do with an image. */
 
+#ifndef MEMORY_MAX
 #define MEMORY_MAX (4U << 20)
+#endif
 
 static struct disk_file memory_file;
 static uint8_t memory[MEMORY_MAX];
 static uint64_t memory_size;
+static unsigned long memory_changes; /* what reads only must not make any */
 
 static inline void must(bool condition)
 {
@@ -33,6 +36,7 @@ static int memory_set_size(struct disk_file *f, uint64_t size)
 {
     if (size > MEMORY_MAX)
         return -ENOSPC;
+    memory_changes++;
     if (size > memory_size)
         memset(memory + memory_size, 0, size - memory_size);
     memory_size = size;
@@ -45,6 +49,7 @@ static int memory_write(struct disk_file *f, const void *buf, size_t length, uin
         return -ENOSPC;
     if (offset + length > memory_size)
         (void)memory_set_size(f, offset + length);
+    memory_changes++;
     memcpy(memory + offset, buf, length);
     return 0;
 }
@@ -56,6 +61,7 @@ static int memory_flush(struct disk_file *f)
 
 static int memory_punch(struct disk_file *f, uint64_t offset, uint64_t length)
 {
+    memory_changes++;
     if (offset < memory_size)
         memset(memory + offset, 0, length < memory_size - offset ? length : memory_size - offset);
     return 0;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* realpath */
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@ struct create {
     bool force;
     struct format_create how;
     char parent_path[PARENT_PATH_MAX]; /* as the new image names it */
+    char *parent_absolute;
 };
 
 enum { OPT_PHYSICAL = 256 };
@@ -83,6 +85,7 @@ static int with_parent(struct create *c, struct layer **parent, struct problem *
         return problem_set(why, err, "%s: %s", c->parent, strerror(-err));
     c->how.parent = &(*parent)->geometry;
     c->how.parent_path = c->parent_path;
+    c->how.parent_absolute = c->parent_absolute = realpath(c->parent, NULL);
     if (c->how.size == 0)
         c->how.size = c->how.parent->size;
     if (c->how.sector_size == 0)
@@ -115,6 +118,7 @@ static int create(struct create *c, struct problem *why)
     }
     if (parent)
         (void)chain_close(parent);
+    free(c->parent_absolute);
     return err;
 }
 

@@ -12,7 +12,8 @@
  * Puts what a differencing image holds into its parent. The child is only read, so whatever
  * interrupts this, running it again does all of it once more and ends the same. The first write
  * makes some parents another image than the one that the child names; a note beside the child,
- * which is there before that write, remembers who the parent is until the parent is durable.
+ * which is durable before that write, remembers who the parent is until the parent is durable and
+ * the child, if it is to go, is gone for good.
  */
 
 struct merge {
@@ -44,25 +45,26 @@ static int note_read(struct merge *m)
         return errno == ENOENT ? 0 : -errno;
     n = read(fd, m->parent, sizeof(m->parent) - 1);
     (void)close(fd);
-    /* The last byte, a newline, says that all of it was written. */
     if (n < 2 || m->parent[n - 1] != '\n')
         return 0;
     m->parent[n - 1] = 0;
     return 1;
 }
 
+/* A part of a path, or zeros that a loss of power leaves of it, would lead elsewhere: like any new
+ * file it appears when it is complete. */
 static int note_write(const struct merge *m, struct problem *why)
 {
     size_t length = strlen(m->parent);
-    int fd = open(m->note, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int err = 0;
+    struct output out;
+    int err = output_begin(&out, m->note, true, why);
 
-    if (fd < 0)
-        return problem_set(why, -errno, "%s: %s", m->note, strerror(errno));
-    if (write(fd, m->parent, length) != (ssize_t)length || write(fd, "\n", 1) != 1 || fsync(fd) < 0)
-        err = problem_set(why, -EIO, "%s: cannot be written", m->note);
-    (void)close(fd);
-    return err;
+    if (err)
+        return err;
+    if (write(out.fd, m->parent, length) == (ssize_t)length && write(out.fd, "\n", 1) == 1)
+        return output_commit(&out, why);
+    output_drop(&out);
+    return problem_set(why, -EIO, "%s: cannot be written", m->note);
 }
 
 /* Who the parent is: by the note, or by the child, whose chain must be whole then. */
@@ -120,14 +122,25 @@ static int open_child(const struct merge *m, struct disk **child, struct problem
     return err;
 }
 
-static int merge(struct merge *m, struct problem *why)
+/* A run that was interrupted behind the removal of the child has left nothing but the note. */
+static bool only_note_left(const struct merge *m)
+{
+    return m->remove && access(m->child, F_OK) < 0 && errno == ENOENT && access(m->note, F_OK) == 0;
+}
+
+static int remove_child(const struct merge *m, struct problem *why)
+{
+    int err = unlink(m->child) < 0 && errno != ENOENT ? -errno : folder_flush(m->child);
+
+    return err ? problem_set(why, err, "%s: %s", m->child, strerror(-err)) : 0;
+}
+
+static int merge_files(struct merge *m, struct problem *why)
 {
     const struct disk_options options = {.cached = true};
     struct disk *child, *parent;
-    int err = note_name(m, why), closed;
+    int err = find_parent(m, why), closed;
 
-    if (!err)
-        err = find_parent(m, why);
     if (!err)
         err = open_child(m, &child, why);
     if (err)
@@ -141,11 +154,23 @@ static int merge(struct merge *m, struct problem *why)
             err = problem_set(why, closed, "%.400s: %s", m->parent, strerror(-closed));
     }
     (void)disk_close(child);
+    return err;
+}
+
+static int merge(struct merge *m, struct problem *why)
+{
+    int err = note_name(m, why);
+
+    if (!err && !only_note_left(m))
+        err = merge_files(m, why);
     if (err)
         return err;
-    if (m->remove && unlink(m->child) < 0)
-        err = problem_set(why, -errno, "%s: %s", m->child, strerror(errno));
+    if (m->remove)
+        err = remove_child(m, why);
+    /* Gone for good as well: later the parent may be written to, and must not be merged into. */
     (void)unlink(m->note);
+    if (!err && folder_flush(m->note) < 0)
+        err = problem_set(why, -EIO, "%s: its folder cannot be flushed", m->note);
     return err;
 }
 

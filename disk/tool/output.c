@@ -81,7 +81,7 @@ void output_drop(struct output *o)
     o->fd = -1;
 }
 
-static int flush_folder(const char *path)
+int folder_flush(const char *path)
 {
     char folder[4096];
     int length = folder_length(path), fd, err;
@@ -123,7 +123,7 @@ int output_commit(struct output *o, struct problem *why)
     have_file = 0;
     (void)close(o->fd);
     o->fd = -1;
-    err = flush_folder(o->path);
+    err = folder_flush(o->path);
     return err ? problem_set(why, err, "%s: its folder cannot be flushed: %s", o->path,
                              strerror(-err))
                : 0;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* realpath */
 #include <errno.h>
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 #include "disk/tool/tool.h"
 
@@ -18,7 +20,7 @@ static int check_pair(const struct layer *child, const struct layer *parent, boo
     if (c->sector_size != p->sector_size)
         return problem_set(why, -EINVAL, "%.200s: its sectors have %u bytes, those of %.200s %u",
                            child->path, c->sector_size, parent->path, p->sector_size);
-    if (!force && memcmp(c->parent.identity, p->link, sizeof(p->link)) != 0)
+    if (!force && !parent_is(&c->parent, p->link))
         return problem_set(why, -ESTALE,
                            "%.200s was not made from %.200s; --force takes it if their contents "
                            "fit all the same",
@@ -29,7 +31,7 @@ static int check_pair(const struct layer *child, const struct layer *parent, boo
 static int set_parent(struct layer *child, const char *path, bool force, struct problem *why)
 {
     const struct disk_options options = {.read_only = true, .cached = true};
-    char relative[PARENT_PATH_MAX];
+    char relative[PARENT_PATH_MAX], *absolute = NULL;
     struct problem inner = {{0}};
     struct layer *parent;
     int err = chain_open(&parent, path, &options, why);
@@ -43,10 +45,13 @@ static int set_parent(struct layer *child, const char *path, bool force, struct 
             (void)problem_set(why, err, "%s: %s", path, strerror(-err));
     }
     if (!err) {
-        err = child->format->set_parent(child->image, relative, &parent->geometry, &inner);
+        absolute = realpath(path, NULL);
+        err =
+            child->format->set_parent(child->image, relative, absolute, &parent->geometry, &inner);
         if (err)
             (void)problem_set(why, err, "%.250s: %.250s", child->path, inner.text);
     }
+    free(absolute);
     (void)chain_close(parent);
     return err;
 }

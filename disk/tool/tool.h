@@ -73,6 +73,8 @@ int output_begin(struct output *o, const char *path, bool force, struct problem 
 /** Durable under its name. The temporary one is gone in any case. */
 int output_commit(struct output *o, struct problem *why);
 void output_drop(struct output *o);
+/** Make the names in the folder of a file durable; 0 or -errno. */
+int folder_flush(const char *path);
 /** Make the file an image. */
 int output_format(struct output *o, const struct disk_format *format,
                   const struct format_create *how, struct problem *why);

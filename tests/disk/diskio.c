@@ -84,6 +84,7 @@ struct writing {
 };
 
 static uint64_t seed;
+static uint64_t unit; /* sectors of 512 that one of the disk has */
 
 static uint64_t below(uint64_t n)
 {
@@ -122,8 +123,8 @@ static void begin(struct disk_queue *q, struct disk *disk, struct writing *all, 
 {
     char line[96];
 
-    w->count = 1 + below(RUN);
-    w->first = below(sectors - w->count);
+    w->count = (1 + below(RUN / unit)) * unit;
+    w->first = below((sectors - w->count) / unit) * unit;
     w->version = version;
     for (unsigned i = 0; i < DEPTH; i++)
         if (all[i].busy && all[i].first < w->first + w->count &&
@@ -219,6 +220,7 @@ static int act(struct disk_queue *q, struct disk *disk, int argc, char **argv)
     }
     if (strcmp(argv[2], "life") == 0 && argc > 3) {
         seed = strtoull(argv[3], NULL, 0);
+        unit = info.sector_size / SECTOR;
         life(q, disk, info.size / SECTOR);
     }
     if (strcmp(argv[2], "speed") == 0 && argc > 5) {

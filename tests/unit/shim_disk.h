@@ -19,7 +19,8 @@
  *
  * shim_read(), shim_write(), shim_flush() and shim_discard() do for an open image what disk.c does,
  * in one thread. struct shim_model knows what each sector may hold after a crash.
- * shim_crash_run() plays whole lives of an image with random writes and losses of power.
+ * shim_crash_run() plays whole lives of an image with random writes and losses of power. All tests
+ * of losses do DISK_PLAYS (an environment variable; 1) times as many as usual.
  */
 
 #define SHIM_DISK_MAX (256U << 20) /* bytes of one medium */
@@ -249,6 +250,24 @@ static inline void shim_tear(struct shim_bytes *b, const struct shim_change *c, 
     }
 }
 
+static unsigned long shim_losses; /* so far */
+
+/** How much more than usual is to be done. */
+static inline unsigned shim_plays(void)
+{
+    const char *text = getenv("DISK_PLAYS");
+    long plays = text ? atol(text) : 1;
+
+    return plays > 0 && plays <= 1000 ? (unsigned)plays : 1;
+}
+
+/** A group's teardown that tells how many there were. */
+static inline int shim_tell_losses(void **state)
+{
+    print_message("%lu losses of power\n", shim_losses);
+    return 0;
+}
+
 /**
  * The power comes back: what was flushed is there, and any part of the rest. The medium works again
  * and does not fail before power_left is set anew.
@@ -260,6 +279,7 @@ static inline void shim_disk_crash(struct shim_disk *s, uint64_t *seed)
     for (struct shim_change *c = s->first; c; c = c->next)
         count++;
     cut = shim_below(seed, count + 1);
+    shim_losses++;
     for (struct shim_change *c = s->first; c; c = c->next, i++) {
         bool whole = how == 1 || (how == 2 && i < cut) || (how == 3 && shim_random(seed) >> 63);
         bool torn = (how == 2 && i == cut) || how == 4 || (how == 3 && shim_below(seed, 4) == 0);

@@ -671,7 +671,7 @@ static void test_loops(void **state)
     struct image_geometry *full = calloc(1, sizeof(*full));
     assert_int_equal(format_vhd.open(&image, &h->file, false, full, &why), 0);
     g = *full;
-    assert_int_equal(format_vhd.set_parent(image, "x.vhd", &g, &why), 0);
+    assert_int_equal(format_vhd.set_parent(image, "x.vhd", NULL, &g, &why), 0);
     assert_int_equal(format_vhd.close(image), 0);
     free(full);
     host_file_close(h);

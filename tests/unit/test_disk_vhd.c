@@ -311,7 +311,8 @@ static void test_parent_paths(void **state)
         create_child(8 * MIB, rows[k].stored);
         assert_string_equal(o.geometry.parent.path[0], rows[k].first);
         put(5 * MIB, 4096, 7);
-        assert_int_equal(format_vhd.set_parent(o.image, "new/place.vhd", &base.geometry, &why), 0);
+        assert_int_equal(
+            format_vhd.set_parent(o.image, "new/place.vhd", NULL, &base.geometry, &why), 0);
         put(3 * MIB, 4096, 8);
         assert_int_equal(shim_close(&o), 0);
         open_it(false);
@@ -574,6 +575,7 @@ static void test_compact(void **state)
 static void crash(struct format_create how, struct shim_image *parent, unsigned seeds,
                   uint64_t window)
 {
+    seeds *= shim_plays();
     for (uint64_t seed = 1; seed <= seeds; seed++) {
         const struct shim_crash c = {.format = &format_vhd,
                                      .how = &how,
@@ -637,7 +639,7 @@ static void crash_in(unsigned what, uint64_t seed)
     else if (what == 1)
         (void)format_vhd.compact(o.image, NULL, NULL, &why);
     else
-        (void)format_vhd.set_parent(o.image, "b.vhd", &base.geometry, &why);
+        (void)format_vhd.set_parent(o.image, "b.vhd", NULL, &base.geometry, &why);
     disk.dead = true;
     (void)shim_close(&o);
     shim_disk_crash(&disk, &random);
@@ -692,14 +694,14 @@ static void crash_in_resize(bool fixed, uint64_t seed)
 
 static void test_crash_in_resize(void **state)
 {
-    for (uint64_t seed = 1; seed <= 200; seed++)
+    for (uint64_t seed = 1; seed <= 200 * shim_plays(); seed++)
         crash_in_resize(seed & 1, seed);
 }
 
 static void test_crash_in_the_middle(void **state)
 {
     base = (struct shim_image){.geometry = {.link = {1, 2, 3}, .size = 0}};
-    for (uint64_t seed = 1; seed <= 600; seed++)
+    for (uint64_t seed = 1; seed <= 600 * shim_plays(); seed++)
         crash_in((unsigned)(seed % 3), seed);
 }
 
@@ -729,5 +731,5 @@ int main(void)
         ROW(test_crash_in_the_middle),
         ROW(test_crash_in_resize),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, shim_tell_losses);
 }

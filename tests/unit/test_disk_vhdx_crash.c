@@ -2,18 +2,22 @@
 #include "tests/unit/shim_disk.h"
 
 /*
- * Losses of power. Short plays of random operations, each cut at many of its points; and the whole
- * lives of shim_disk.h. Blocks are as small as they can be, because a file has at least 4 MiB.
+ * Losses of power. Short plays of random operations, each cut at many of its points, some at all of
+ * them; and the whole lives of shim_disk.h. Blocks are as small as they can be, because a file has
+ * at least 4 MiB.
+ *
+ *   DISK_PLAYS=20 unit-disk_vhdx_crash    20 times as many
  */
 
-#define MIB        (1ULL << 20)
-#define SIZE       (4 * MIB)
-#define GROWN      (7 * MIB)
-#define OPS_MAX    24U
-#define OP_SECTORS SHIM_OP_SECTORS
-#define CHUNKS     (GROWN / SHIM_SECTOR)
+#define MIB         (1ULL << 20)
+#define SIZE        (4 * MIB)
+#define GROWN       (7 * MIB)
+#define SHRUNK      (3 * MIB - 32768)
+#define OPS_MAX     24U
+#define WHOLE_EVERY 40U /* of so many plays one is cut everywhere */
+#define OP_SECTORS  SHIM_OP_SECTORS
 
-enum what { WRITE, FLUSH, DISCARD, ZERO, REOPEN, GROW, COMPACT, PARENT };
+enum what { WRITE, DISCARD, ZERO, FLUSH, REOPEN, GROW, SHRINK, COMPACT, PARENT };
 
 struct op {
     enum what what;
@@ -32,6 +36,7 @@ static struct problem why;
 static uint8_t buf[OP_SECTORS * SHIM_SECTOR];
 static uint8_t *template;
 static uint64_t template_size;
+static uint64_t sure, maybe; /* sizes of the disk: durable, and what it was to become */
 
 static uint64_t place(uint64_t *seed, const struct format_create *how)
 {
@@ -46,9 +51,9 @@ static uint64_t place(uint64_t *seed, const struct format_create *how)
 /* A play of operations that need each other: writes that meet, discards of what was written. */
 static void invent(struct play *p, uint64_t *seed)
 {
-    static const enum what kinds[] = {WRITE,   WRITE,  WRITE, WRITE,   WRITE, FLUSH,
-                                      FLUSH,   FLUSH,  FLUSH, ZERO,    ZERO,  DISCARD,
-                                      DISCARD, REOPEN, GROW,  COMPACT, PARENT};
+    static const enum what kinds[] = {WRITE,   WRITE,  WRITE, WRITE,  WRITE,   FLUSH,
+                                      FLUSH,   FLUSH,  FLUSH, ZERO,   ZERO,    DISCARD,
+                                      DISCARD, REOPEN, GROW,  SHRINK, COMPACT, PARENT};
     uint64_t unit = p->how->sector_size == 4096 ? 8 : 1, all = SIZE / SHIM_SECTOR;
 
     p->ops = 6 + (unsigned)shim_below(seed, OPS_MAX - 6);
@@ -70,11 +75,33 @@ static void invent(struct play *p, uint64_t *seed)
     }
 }
 
+/* What a smaller disk does not have any more is zeros when it grows again. */
+static int resize(struct shim_model *m, uint64_t size)
+{
+    uint64_t first = size / SHIM_SECTOR, count = m->sectors - first;
+    int err = shim_first_write(&o);
+
+    if (err)
+        return err;
+    maybe = size;
+    if (size < o.geometry.size)
+        shim_model_discard(m, first, count, true);
+    err = format_vhdx.resize(o.image, size, &why);
+    if (err)
+        return err;
+    for (uint64_t k = first; size < o.geometry.size && k < m->sectors; k++)
+        m->sector[k].floor = m->sector[k].last;
+    sure = o.geometry.size = size;
+    return 0;
+}
+
 static int do_op(struct shim_model *m, const struct op *op)
 {
     uint64_t at = op->first * SHIM_SECTOR, bytes = op->count * SHIM_SECTOR;
     int err = 0;
 
+    if (op->what <= ZERO && at + bytes > o.geometry.size)
+        return 0;
     switch (op->what) {
     case WRITE:
         shim_model_write(m, op->first, op->count, buf);
@@ -84,16 +111,14 @@ static int do_op(struct shim_model *m, const struct op *op)
         shim_model_discard(m, op->first, op->count, op->what == ZERO);
         return shim_discard(&o, at, bytes, op->what == ZERO);
     case GROW:
-        if (shim_first_write(&o) < 0)
-            return -EIO;
-        err = format_vhdx.resize(o.image, GROWN, &why);
-        if (!err)
-            o.geometry.size = GROWN;
-        return err;
+        return resize(m, GROWN);
+    case SHRINK:
+        return base.image ? 0 : resize(m, SHRUNK);
     case COMPACT:
         return format_vhdx.compact(o.image, NULL, NULL, &why);
     case PARENT:
-        return base.image ? format_vhdx.set_parent(o.image, "c.vhdx", &base.geometry, &why) : 0;
+        return base.image ? format_vhdx.set_parent(o.image, "c.vhdx", NULL, &base.geometry, &why)
+                          : 0;
     case REOPEN:
         err = shim_close(&o);
         if (!err)
@@ -114,7 +139,7 @@ static void verify(const struct shim_model *m, bool crashed)
 {
     uint64_t sectors = o.geometry.size / SHIM_SECTOR;
 
-    assert_true(o.geometry.size == SIZE || o.geometry.size == GROWN);
+    assert_true(o.geometry.size == sure || o.geometry.size == maybe);
     for (uint64_t at = 0; at < sectors; at += OP_SECTORS) {
         assert_int_equal(shim_read(&o, at * SHIM_SECTOR, buf, sizeof(buf)), 0);
         shim_model_check(m, at, OP_SECTORS, buf, crashed);
@@ -129,6 +154,7 @@ static void start(void)
     shim_bytes_put(&disk.durable, 0, template, template_size);
     disk.power_left = disk.changes = 0;
     disk.dead = false;
+    sure = maybe = SIZE;
     if (shim_open(&o, &format_vhdx, &disk.file, false) < 0)
         fail_msg("%s", o.why.text);
     o.parent = base.image ? &base : NULL;
@@ -216,6 +242,7 @@ static void plays(struct format_create how, unsigned seeds, unsigned cuts)
 {
     struct shim_disk made;
 
+    seeds *= shim_plays();
     how.size = SIZE;
     how.block_size = MIB;
     shim_disk_init(&made);
@@ -231,6 +258,9 @@ static void plays(struct format_create how, unsigned seeds, unsigned cuts)
         changes = perform(&p, 0, seed);
         for (unsigned k = 0; k < cuts && changes; k++)
             (void)perform(&p, 1 + shim_below(&random, changes), random >> 3);
+        /* After any single change. */
+        for (uint64_t k = 1; seed % WHOLE_EVERY == 1 && k <= changes; k++)
+            (void)perform(&p, k, shim_random(&random));
     }
     shim_disk_free(&disk);
     shim_disk_free(&made);
@@ -245,11 +275,12 @@ static void test_dynamic(void **state)
 static void test_fixed(void **state)
 {
     plays((struct format_create){.fixed = true}, 20, 4);
+    plays((struct format_create){.fixed = true, .sector_size = 4096}, 5, 4);
 }
 
-static void differencing(void)
+static void differencing(uint32_t sector, unsigned seeds)
 {
-    const struct format_create how = {.size = SIZE, .block_size = MIB};
+    const struct format_create how = {.size = SIZE, .block_size = MIB, .sector_size = sector};
 
     shim_disk_init(&base_disk);
     assert_int_equal(format_vhdx.create(&base_disk.file, &how, &why), 0);
@@ -260,20 +291,25 @@ static void differencing(void)
         assert_int_equal(shim_write(&base, at * SHIM_SECTOR, buf, sizeof(buf)), 0);
     }
     assert_int_equal(shim_flush(&base), 0);
-    plays((struct format_create){.parent_path = "base.vhdx", .parent = &base.geometry}, 200, 6);
+    plays((struct format_create){.parent_path = "base.vhdx",
+                                 .parent = &base.geometry,
+                                 .sector_size = sector},
+          seeds, 6);
     assert_int_equal(shim_close(&base), 0);
     shim_disk_free(&base_disk);
 }
 
 static void test_differencing(void **state)
 {
-    differencing();
+    differencing(512, 200);
+    differencing(4096, 40);
 }
 
 static void lives(struct format_create how, struct shim_image *parent, unsigned seeds,
                   uint64_t window, uint64_t power)
 {
     how.block_size = MIB;
+    seeds *= shim_plays();
     for (uint64_t seed = 1; seed <= seeds; seed++) {
         const struct shim_crash c = {.format = &format_vhdx,
                                      .how = &how,
@@ -311,5 +347,5 @@ int main(void)
         cmocka_unit_test(test_differencing),
         cmocka_unit_test(test_lives),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, shim_tell_losses);
 }
