@@ -391,12 +391,13 @@ static void *grower_main(void *arg)
     struct disk_info info;
     struct problem p;
 
-    while (!atomic_load(&g->stop) && g->count < 40) {
+    /* Once at least, however late this thread begins. */
+    do {
         disk_info(g->disk, &info);
         if (disk_grow(g->disk, info.size + MIB, &p) < 0)
             return arg;
         g->count++;
-    }
+    } while (!atomic_load(&g->stop) && g->count < 40);
     return NULL;
 }
 
