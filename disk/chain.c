@@ -26,8 +26,9 @@ static int named(struct problem *why, int err, const char *path, const struct pr
     return problem_set(why, err, "%.250s: %.255s", path, inner->text);
 }
 
-static int choose_format(struct layer *l, const char *name, struct problem *why)
+static int choose_format(struct layer *l, const struct disk_options *options, struct problem *why)
 {
+    const char *name = options->format;
     int err;
 
     if (name) {
@@ -35,8 +36,20 @@ static int choose_format(struct layer *l, const char *name, struct problem *why)
         return l->format ? 0
                          : problem_set(why, -EINVAL, "%s: no such format: %.40s", l->path, name);
     }
-    err = format_probe(&l->host->file, &l->format);
-    return err ? problem_set(why, err, "%s: cannot be read: %s", l->path, strerror(-err)) : 0;
+    if (options->by_name) {
+        l->format = format_of_name(l->path);
+        if (l->format)
+            return 0;
+    }
+    err = format_probe(&l->host->file, l->path, &l->format);
+    if (err)
+        return problem_set(why, err, "%s: cannot be read: %s", l->path, strerror(-err));
+    if (options->by_name && l->format != &format_raw)
+        return problem_set(why, -EINVAL,
+                           "%.300s: looks like %s, which the guest of a raw disk may have written; "
+                           "its format has to be given: raw or %s",
+                           l->path, l->format->name, l->format->name);
+    return 0;
 }
 
 static int open_file(struct layer *l, const struct disk_options *options, unsigned flags,
@@ -59,7 +72,7 @@ static int open_host(struct layer *l, const struct disk_options *options, bool w
     int err = open_file(l, options, direct, why);
 
     if (!err)
-        err = choose_format(l, options->format, why);
+        err = choose_format(l, options, why);
     if (err || !write || l->format == &format_iso)
         return err;
     host_file_close(l->host);
@@ -215,11 +228,13 @@ int chain_open(struct layer **out, const char *path, const struct disk_options *
     struct layer *top;
     int err = layer_open(&top, path, options, !options->read_only, NULL, why);
 
-    of_parents.format = NULL;
     if (err)
         return err;
-    for (struct layer *l = top; l->geometry.parent.wanted && !err; l = l->parent ? l->parent : l)
+    for (struct layer *l = top; l->geometry.parent.wanted && !err; l = l->parent ? l->parent : l) {
+        /* A parent was written to by its guest as well, before it had children. */
+        of_parents.format = l->format->name;
         err = find_parent(l, &of_parents, top, why);
+    }
     if (err)
         (void)chain_close(top);
     else

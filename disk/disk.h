@@ -68,6 +68,9 @@ struct disk_options {
     bool cached;        /* through the page cache of the host; else O_DIRECT where that works */
     bool shared;        /* do not lock: somebody else sees to it that there is one writer */
     const char *format; /* NULL: found by looking at the file */
+    /* Without `format`: the end of the name tells it (.vhd .avhd .vhdx .avhdx .iso). Any other file
+     * is raw, and refused if it looks like an image: its guest may have written that. */
+    bool by_name;
     /* For a process that can open nothing: the only files that there are. NULL: all of the host. */
     const struct disk_given *given;
     unsigned given_count;

@@ -109,10 +109,15 @@ static int iso_open(struct image **out, struct disk_file *file, bool read_only,
                     struct image_geometry *geometry, struct problem *why)
 {
     struct image_geometry g = {.sector_size = OPTICAL_SECTOR, .physical_size = OPTICAL_SECTOR};
-    int err = file_size(file, &g.size);
+    int err = file_size(file, &g.size), found;
 
     if (err < 0)
         return problem_set(why, err, "its size cannot be read: %s", strerror(-err));
+    found = iso_probe(file);
+    if (found < 0)
+        return problem_set(why, found, "cannot be read: %s", strerror(-found));
+    if (!found)
+        return problem_set(why, -EINVAL, "no disc: neither ISO 9660 nor UDF");
     if (!read_only)
         return problem_set(why, -EROFS, "a disc can only be read");
     err = image_new(out, file);

@@ -68,10 +68,23 @@ static int attach(struct controller *c, const struct config_disk *what, struct d
     return 0;
 }
 
+/* What a file holds does not decide what it is taken for: guests write to it. */
+static struct disk_options options_of(const struct config_disk *what,
+                                      const struct disk_given *files, unsigned count)
+{
+    return (struct disk_options){
+        .read_only = what->read_only || what->dvd,
+        .cached = what->cached,
+        .format = what->dvd ? "iso" : what->format,
+        .by_name = true,
+        .given = files,
+        .given_count = count,
+    };
+}
+
 static int open_one(struct disks *d, const struct config_disk *what, struct problem *why)
 {
-    const struct disk_options options = {.read_only = what->read_only || what->dvd,
-                                         .cached = what->cached};
+    const struct disk_options options = options_of(what, NULL, 0);
     struct disk *disk = NULL;
     struct problem inner = {{0}};
     int err = what->path[0] ? disk_open(&disk, what->path, &options, &inner) : 0;
@@ -268,10 +281,7 @@ static int find_used(struct disks *d, unsigned controller, unsigned lun, struct 
 int disks_add(struct disks *d, const struct config_disk *what, const struct disk_given *files,
               unsigned count, struct problem *why)
 {
-    const struct disk_options options = {.read_only = what->read_only || what->dvd,
-                                         .cached = what->cached,
-                                         .given = files,
-                                         .given_count = count};
+    const struct disk_options options = options_of(what, files, count);
     struct controller *c = NULL;
     struct disk *disk = NULL;
     int err = find(d, what->controller, what->lun, &c, why);
@@ -320,7 +330,8 @@ int disks_resize(struct disks *d, unsigned controller, unsigned lun, uint64_t si
 int disks_medium(struct disks *d, unsigned controller, unsigned lun, bool force,
                  const struct disk_given *files, unsigned count, struct problem *why)
 {
-    const struct disk_options options = {.read_only = true, .given = files, .given_count = count};
+    const struct config_disk drive = {.dvd = true};
+    const struct disk_options options = options_of(&drive, files, count);
     struct disk *disk = NULL, *old = NULL;
     struct controller *c = NULL;
     int err = find_used(d, controller, lun, &c, why);

@@ -23,6 +23,7 @@ struct arguments {
     const char *socket;
     int controller, lun;
     const char *value; /* after CONTROLLER:LUN */
+    const char *format;
     bool dvd, read_only, cached, force;
     json_int_t iops, bandwidth;
 };
@@ -71,10 +72,12 @@ static int add_file(struct request *r, json_t *names, const char *path, int flag
     return 0;
 }
 
-/* The image and its parents: it is opened here to see which they are. */
-static int add_chain(struct request *r, const char *path, bool read_only)
+/* The image and its parents: it is opened here to see which they are. As in the worker, what the
+ * file holds does not decide what it is taken for. */
+static int add_chain(struct request *r, const char *path, const char *format, bool read_only)
 {
-    const struct disk_options options = {.read_only = true, .shared = true, .cached = true};
+    const struct disk_options options = {
+        .read_only = true, .shared = true, .cached = true, .format = format, .by_name = true};
     const char *paths[FILES_MAX];
     json_t *names = json_array();
     struct disk *disk;
@@ -108,8 +111,10 @@ static int make_add(const struct arguments *a, struct request *r)
     (void)json_object_set_new(r->object, "type", json_string(a->dvd ? "dvd" : "disk"));
     (void)json_object_set_new(r->object, "read_only", json_boolean(a->read_only));
     (void)json_object_set_new(r->object, "cached", json_boolean(a->cached));
+    if (a->format)
+        (void)json_object_set_new(r->object, "format", json_string(a->format));
     add_limits(a, r->object);
-    return add_chain(r, a->value, a->read_only || a->dvd);
+    return add_chain(r, a->value, a->dvd ? "iso" : a->format, a->read_only || a->dvd);
 }
 
 static int make_remove(const struct arguments *a, struct request *r)
@@ -151,7 +156,7 @@ static int make_medium(const struct arguments *a, struct request *r)
 {
     r->object = placed(a, "medium");
     (void)json_object_set_new(r->object, "force", json_boolean(a->force));
-    return a->value ? add_chain(r, a->value, true) : 0;
+    return a->value ? add_chain(r, a->value, "iso", true) : 0;
 }
 
 static int make_limit(const struct arguments *a, struct request *r)
@@ -192,7 +197,8 @@ static int make_quit(const struct arguments *a, struct request *r)
 
 static const struct verb verbs[] = {
     {"add", "CONTROLLER:LUN FILE",
-     "put a disk there (--dvd --read-only --cached --iops N --bandwidth N)", true, 1, make_add},
+     "put a disk there (--dvd --read-only --format F --cached --iops N --bandwidth N)", true, 1,
+     make_add},
     {"remove", "CONTROLLER:LUN", "take a disk or drive away", true, 0, make_remove},
     {"resize", "CONTROLLER:LUN SIZE", "let a disk grow", true, 1, make_resize},
     {"insert", "CONTROLLER:LUN FILE", "another medium for a drive (--force)", true, 1, make_medium},
@@ -310,10 +316,11 @@ static int run(const struct verb *v, const struct arguments *a)
 
 static int options_parse(int argc, char **argv, struct arguments *a)
 {
-    enum { DVD = 256, READ_ONLY, CACHED, FORCE, IOPS, BANDWIDTH };
+    enum { DVD = 256, READ_ONLY, FORMAT, CACHED, FORCE, IOPS, BANDWIDTH };
     static const struct option longs[] = {
         {"dvd", no_argument, NULL, DVD},
         {"read-only", no_argument, NULL, READ_ONLY},
+        {"format", required_argument, NULL, FORMAT},
         {"cached", no_argument, NULL, CACHED},
         {"force", no_argument, NULL, FORCE},
         {"iops", required_argument, NULL, IOPS},
@@ -331,6 +338,9 @@ static int options_parse(int argc, char **argv, struct arguments *a)
             break;
         case READ_ONLY:
             a->read_only = true;
+            break;
+        case FORMAT:
+            a->format = optarg;
             break;
         case CACHED:
             a->cached = true;
