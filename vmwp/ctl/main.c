@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "disk/disk.h"
 #include "lib/bits.h"
+#include "lib/hosted/output.h"
 
 enum { EXIT_DONE, EXIT_REFUSED, EXIT_WRONG_USAGE };
 
@@ -33,6 +34,7 @@ struct request {
     json_t *object;
     int file[FILES_MAX];
     unsigned files;
+    struct output output; /* what the machine writes; it gets its name when that is complete */
 };
 
 struct verb {
@@ -133,7 +135,7 @@ static json_int_t size_parse(const char *text)
 
     errno = 0;
     v = strtoll(text, &end, 10);
-    if (errno || end == text || v < 0)
+    if (errno || text[0] < '0' || text[0] > '9')
         return -1;
     if (*end == 0)
         return v;
@@ -141,6 +143,20 @@ static json_int_t size_parse(const char *text)
     if (!unit || end[1] || v > (1LL << 62) >> (10 * (unit - units + 1)))
         return -1;
     return v << (10 * (unit - units + 1));
+}
+
+/* "CONTROLLER:LUN"; which there are the machine knows. */
+static bool place_parse(const char *text, struct arguments *a)
+{
+    const char *colon = strchr(text, ':');
+    size_t length = strlen(text);
+
+    if (!colon || length > 8 || strspn(text, "0123456789:") != length || colon == text ||
+        !colon[1] || strchr(colon + 1, ':'))
+        return false;
+    a->controller = atoi(text);
+    a->lun = atoi(colon + 1);
+    return true;
 }
 
 static int make_resize(const struct arguments *a, struct request *r)
@@ -174,11 +190,11 @@ static int make_counters(const struct arguments *a, struct request *r)
 
 static int make_record(const struct arguments *a, struct request *r)
 {
-    int fd = open(a->value, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    struct problem why;
 
-    if (fd < 0)
-        return fail_file(a->value);
-    r->file[r->files++] = fd;
+    if (output_begin(&r->output, a->value, 0600, a->force, &why) < 0)
+        return fail(why.text);
+    r->file[r->files++] = r->output.fd;
     r->object = json_pack("{s:s}", "do", "record");
     return 0;
 }
@@ -206,7 +222,8 @@ static const struct verb verbs[] = {
     {"limit", "CONTROLLER:LUN", "--iops N --bandwidth N, in a second; 0: none", true, 0,
      make_limit},
     {"counters", "", "what each disk has done, as JSON", false, 0, make_counters},
-    {"record", "FILE", "write the flight recorder of VMBus to a new file", false, 1, make_record},
+    {"record", "FILE", "write the flight recorder of VMBus to a new file (--force)", false, 1,
+     make_record},
     {"power-button", "", "press it", false, 0, make_power},
     {"quit", "", "end the machine at once", false, 0, make_quit},
 };
@@ -296,9 +313,26 @@ static int show(json_t *answer)
     return EXIT_DONE;
 }
 
+/* A file that was asked for is there as a whole, or not at all. */
+static int finish_output(struct output *o, int status)
+{
+    struct problem why;
+
+    if (o->fd < 0)
+        return status;
+    if (status != EXIT_DONE) {
+        output_drop(o);
+        return status;
+    }
+    if (output_commit(o, &why) == 0)
+        return EXIT_DONE;
+    (void)fail(why.text);
+    return EXIT_REFUSED;
+}
+
 static int run(const struct verb *v, const struct arguments *a)
 {
-    struct request r = {0};
+    struct request r = {.output.fd = -1};
     int status = EXIT_REFUSED, fd = -1;
 
     if (v->make(a, &r) == 0)
@@ -311,7 +345,7 @@ static int run(const struct verb *v, const struct arguments *a)
     if (fd >= 0)
         (void)close(fd);
     json_decref(r.object);
-    return status;
+    return finish_output(&r.output, status);
 }
 
 static int options_parse(int argc, char **argv, struct arguments *a)
@@ -394,7 +428,7 @@ int main(int argc, char **argv)
     if (!v || left != 2 + v->place + v->values)
         return wrong_usage();
     a.socket = argv[optind];
-    if (v->place && sscanf(argv[optind + 2], "%d:%d", &a.controller, &a.lun) != 2)
+    if (v->place && !place_parse(argv[optind + 2], &a))
         return wrong_usage();
     if (v->values)
         a.value = argv[optind + 2 + v->place];
