@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include "disk/disk_priv.h"
 #include "lib/bits.h"
+#include "lib/hosted/fd.h"
 
 /* Opens an image and its parents: who they are, that nobody else writes to them, that they fit. */
 
@@ -102,7 +103,7 @@ static int layer_start(struct layer *l, struct problem *why)
     if (err < 0)
         return named(why, err, l->path, &inner);
     l->image = image;
-    if (fstat(l->host->file.fd, &st) == 0)
+    if (fd_stat(l->host->file.fd, &st) == 0)
         l->geometry.modified = st.st_mtim.tv_sec;
     /* See host.h: no unit of O_DIRECT may hold two sectors. */
     if (l->host->offset_align > l->geometry.sector_size)

@@ -90,6 +90,7 @@ struct disk {
     struct request_list waiting; /* for the gate to open */
     struct grow *grow;
     bool stop;
+    /* Of who opens, starts and closes. */
     bool thread_runs;
     pthread_t thread;
 

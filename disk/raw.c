@@ -11,6 +11,7 @@
 #include "disk/format.h"
 #include "disk/host.h"
 #include "lib/bits.h"
+#include "lib/hosted/fd.h"
 
 /* Files and devices that are nothing but the disk's contents, and discs (ISO 9660, UDF). */
 
@@ -69,7 +70,7 @@ static int image_new(struct image **out, struct disk_file *file)
     if (!i)
         return -ENOMEM;
     i->file = file;
-    i->block = file->fd >= 0 && fstat(file->fd, &st) == 0 && S_ISBLK(st.st_mode);
+    i->block = file->fd >= 0 && fd_stat(file->fd, &st) == 0 && S_ISBLK(st.st_mode);
     *out = i;
     return 0;
 }

@@ -84,11 +84,14 @@ static struct disk_options options_of(const struct config_disk *what,
 
 static int open_one(struct disks *d, const struct config_disk *what, struct problem *why)
 {
-    const struct disk_options options = options_of(what, NULL, 0);
+    struct disk_options options = options_of(what, NULL, 0);
     struct disk *disk = NULL;
     struct problem inner = {{0}};
-    int err = what->path[0] ? disk_open(&disk, what->path, &options, &inner) : 0;
+    int err = 0;
 
+    options.later = true;
+    if (what->path[0])
+        err = disk_open(&disk, what->path, &options, &inner);
     if (!err)
         err = attach(&d->controller[what->controller], what, disk, &inner);
     if (!err)
@@ -167,6 +170,17 @@ int disks_open(struct disks **out, const struct config *config, struct problem *
     else
         *out = d;
     return err;
+}
+
+int disks_start(struct disks *d, struct problem *why)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < d->controllers; i++)
+        for (unsigned lun = 0; lun < CONFIG_LUNS && !err; lun++)
+            if (d->controller[i].slot[lun].disk)
+                err = disk_start(d->controller[i].slot[lun].disk);
+    return err ? problem_set(why, err, "disks: no thread: %s", strerror(-err)) : 0;
 }
 
 static int slot_close(struct controller *c, unsigned lun, struct problem *why)

@@ -95,16 +95,23 @@ static int region_add(struct memory *m, uint64_t start, uint64_t size, bool pinn
     return pinned ? lock(r, why) : 0;
 }
 
+int memory_check(uint64_t size, bool pinned, struct problem *why)
+{
+    uint64_t limit = memory_limit(pinned);
+
+    if (size <= limit)
+        return 0;
+    return problem_set(why, -ENOMEM, "memory: %llu MiB are wanted, the host has %llu MiB%s",
+                       (unsigned long long)(size / MIB), (unsigned long long)(limit / MIB),
+                       pinned ? " available" : " with swap");
+}
+
 int memory_create(struct memory *m, uint64_t size, bool pinned, struct problem *why)
 {
-    uint64_t low = min_u64(size, MEMORY_LOW_END), limit = memory_limit(pinned);
+    uint64_t low = min_u64(size, MEMORY_LOW_END);
     int err;
 
     *m = (struct memory){.count = 0};
-    if (size > limit)
-        return problem_set(why, -ENOMEM, "memory: %llu MiB are wanted, the host has %llu MiB%s",
-                           (unsigned long long)(size / MIB), (unsigned long long)(limit / MIB),
-                           pinned ? " available" : " with swap");
     err = region_add(m, 0, low, pinned, why);
     if (!err)
         err = region_add(m, MEMORY_HIGH_START, size - low, pinned, why);

@@ -27,6 +27,9 @@ struct memory {
     unsigned count;
 };
 
+/** Whether the host has so much; -ENOMEM with *why. It opens a file of /proc to know. */
+int memory_check(uint64_t size, bool pinned, struct problem *why);
+
 /**
  * Allocate `size` bytes, a multiple of 2 MiB, all of it zero, in large pages where the host has
  * them. It becomes present when it is used; if it is to be pinned, now, and locked. -errno with

@@ -807,6 +807,40 @@ static void test_formats_of_parents(void **state)
     assert_int_equal(disk_close(disk), 0);
 }
 
+static unsigned threads(void)
+{
+    struct stat st;
+
+    assert_int_equal(stat("/proc/self/task", &st), 0);
+    return (unsigned)st.st_nlink - 2;
+}
+
+/* With `later` there is no thread before disk_start(). */
+static void test_later(void **state)
+{
+    const struct disk_options options = {.cached = true, .later = true};
+    const unsigned before = threads();
+    struct iovec iov = {calloc(1, 4096), 4096};
+    struct disk_request r = {
+        .op = DISK_WRITE, .length = 4096, .iov = &iov, .iov_count = 1, .done = note};
+    struct disk_queue *q;
+    struct disk *disk;
+
+    make("d.vhd", &format_vhd, (struct format_create){.size = MIB}, NULL);
+    assert_int_equal(disk_open(&disk, path_of("d.vhd"), &options, &why), 0);
+    assert_int_equal(disk_close(disk), 0);
+    assert_int_equal(disk_open(&disk, path_of("d.vhd"), &options, &why), 0);
+    assert_int_equal(threads(), before);
+    assert_int_equal(disk_start(disk), 0);
+    assert_int_equal(disk_start(disk), 0);
+    assert_int_equal(threads(), before + 1);
+    q = queue(&engine_uring);
+    assert_int_equal(run(q, disk, &r), 0);
+    free(iov.iov_base);
+    disk_queue_destroy(q);
+    assert_int_equal(disk_close(disk), 0);
+}
+
 /* poll() on the descriptor of a queue sees all kinds of ends. */
 static void test_descriptor(void **state)
 {
@@ -858,6 +892,7 @@ int main(void)
         ROW(test_formats),
         ROW(test_formats_by_name),
         ROW(test_formats_of_parents),
+        ROW(test_later),
         ROW(test_load_raw),
         ROW(test_load_vhd),
         ROW(test_load_chain),
