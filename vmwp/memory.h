@@ -27,7 +27,8 @@ struct memory {
     unsigned count;
 };
 
-/** Whether the host has so much; -ENOMEM with *why. It opens a file of /proc to know. */
+/** Whether the host has so much, and we may lock it if it is to be pinned; else -errno with *why.
+ * It asks what a worker in its sandbox cannot ask any more. */
 int memory_check(uint64_t size, bool pinned, struct problem *why);
 
 /**

@@ -64,10 +64,13 @@ static int limit(int resource, uint64_t value, const char *name, struct problem 
 
     if (setrlimit(resource, &wanted) == 0)
         return 0;
-    /* It is lower already, and may not be raised: that is as good. */
-    if (errno != EPERM || getrlimit(resource, &now) < 0 || now.rlim_max > value)
-        return problem_set(why, -errno, "sandbox: limit of %s: %m", name);
-    return 0;
+    /* It is lower already, and may be raised no further than this. */
+    if (errno == EPERM && getrlimit(resource, &now) == 0 && now.rlim_max <= value) {
+        now.rlim_cur = now.rlim_max;
+        if (setrlimit(resource, &now) == 0)
+            return 0;
+    }
+    return problem_set(why, -errno, "sandbox: limit of %s: %m", name);
 }
 
 /* Landlock and no_new_privs are of a thread: one that runs already would keep what it has. Without
