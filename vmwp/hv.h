@@ -106,6 +106,9 @@ int hv_create(struct hv *hv, const struct hv_share *share, struct problem *why);
 /** It ends with its VPs, which nobody runs any more. hv_create() may follow. */
 void hv_destroy(struct hv *hv);
 
+/** Stop all VPs and the guest's clock where they are, or let both go on. 0, or -errno with *why. */
+int hv_pause(struct hv *hv, bool pause, struct problem *why);
+
 /** RAM at `gpa`: `size` bytes at `host`. 0, or -errno with *why. */
 int hv_map(struct hv *hv, uint64_t gpa, void *host, uint64_t size, struct problem *why);
 

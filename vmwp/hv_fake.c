@@ -48,6 +48,12 @@ void hv_destroy(struct hv *hv)
     hv->exists = false;
 }
 
+int hv_pause(struct hv *hv, bool pause, struct problem *why)
+{
+    hv_fake.paused = pause;
+    return 0;
+}
+
 int hv_map(struct hv *hv, uint64_t gpa, void *host, uint64_t size, struct problem *why)
 {
     hv_fake.mapped += size;

@@ -29,7 +29,8 @@ struct hv_fake {
     uint64_t raised_cr2;
     unsigned interrupts;
     struct hv_interrupt last;
-    uint8_t *ram;   /* of the last hv_map() */
+    uint8_t *ram; /* of the last hv_map() */
+    bool paused;
     bool slot_full; /* the next hv_message_post() finds no room */
     unsigned posts, awaits;
     uint8_t post[240]; /* the last one */

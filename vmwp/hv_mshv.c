@@ -136,6 +136,35 @@ static int share_set(struct hv *hv, const struct hv_share *share, struct problem
     return err;
 }
 
+static int suspend_set(struct hv *hv, bool on, struct problem *why)
+{
+    return property_set(hv, HV_PARTITION_PROPERTY_SUSPEND, on, "suspend", why);
+}
+
+static int freeze_set(struct hv *hv, bool on, struct problem *why)
+{
+    return property_set(hv, HV_PARTITION_PROPERTY_TIME_FREEZE, on, "time freeze", why);
+}
+
+/* The clock never stands while a VP runs. */
+int hv_pause(struct hv *hv, bool pause, struct problem *why)
+{
+    struct problem unused;
+    int err;
+
+    if (!pause) {
+        err = freeze_set(hv, false, why);
+        return err ? err : suspend_set(hv, false, why);
+    }
+    err = suspend_set(hv, true, why);
+    if (err)
+        return err;
+    err = freeze_set(hv, true, why);
+    if (err)
+        (void)suspend_set(hv, false, &unused);
+    return err;
+}
+
 int hv_create(struct hv *hv, const struct hv_share *share, struct problem *why)
 {
     int err = partition_open(hv, why);

@@ -222,6 +222,9 @@ int machine_build(struct machine *m, struct problem *why)
         err = processors_create(m, &plan, why);
     if (!err && machine_devices_init(m) < 0)
         err = problem_set(why, -EINVAL, "devices: two of them claim the same place");
+    /* Reset by what a VP had begun when the machine was paused. */
+    if (!err && m->stopped_at_ns)
+        err = hv_pause(m->hv, true, why);
     if (err)
         machine_clear(m);
     return err;
@@ -246,12 +249,13 @@ static void signals_take(struct machine *m)
 /* How long the main thread may sleep; NULL: for ever. */
 static struct timespec *sleep_time(struct machine *m, struct timespec *t)
 {
-    uint64_t now = machine_now_ns(m), deadline, ns;
+    uint64_t now, deadline, ns;
 
     (void)pthread_mutex_lock(&m->lock);
+    now = machine_now_ns(m);
     deadline = m->armed_ns = bus_deadline(&m->bus);
     (void)pthread_mutex_unlock(&m->lock);
-    if (deadline == BUS_NEVER)
+    if (deadline == BUS_NEVER || m->stopped_at_ns)
         return NULL;
     ns = deadline > now ? deadline - now : 0;
     *t = (struct timespec){(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};

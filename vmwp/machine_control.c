@@ -132,6 +132,18 @@ static int power_button_press(struct machine *m, const struct wish *w, struct co
     return 0;
 }
 
+static int pause_it(struct machine *m, const struct wish *w, struct control_request *r,
+                    json_t **answer, struct problem *why)
+{
+    return machine_pause(m, true, why);
+}
+
+static int resume(struct machine *m, const struct wish *w, struct control_request *r,
+                  json_t **answer, struct problem *why)
+{
+    return machine_pause(m, false, why);
+}
+
 static int quit(struct machine *m, const struct wish *w, struct control_request *r, json_t **answer,
                 struct problem *why)
 {
@@ -147,6 +159,8 @@ static const struct verb verbs[] = {
     {"medium", true, medium},
     {"counters", false, counters},
     {"record", true, record},
+    {"pause", false, pause_it},
+    {"resume", false, resume},
     {"power-button", false, power_button_press},
     {"quit", false, quit},
 };

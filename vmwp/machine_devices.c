@@ -10,12 +10,43 @@
 #include "vmwp/log.h"
 #include "vmwp/machine_priv.h"
 
-uint64_t machine_now_ns(void *machine)
+static uint64_t host_now_ns(void)
 {
     struct timespec t;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+uint64_t machine_now_ns(void *machine)
+{
+    struct machine *m = machine;
+
+    return (m->stopped_at_ns ? m->stopped_at_ns : host_now_ns()) - m->stood_ns;
+}
+
+static void clock_pause(struct machine *m, bool pause)
+{
+    (void)pthread_mutex_lock(&m->lock);
+    if (pause) {
+        m->stopped_at_ns = host_now_ns();
+    } else {
+        m->stood_ns += host_now_ns() - m->stopped_at_ns;
+        m->stopped_at_ns = 0;
+    }
+    (void)pthread_mutex_unlock(&m->lock);
+}
+
+int machine_pause(struct machine *m, bool pause, struct problem *why)
+{
+    int err;
+
+    if (pause == (m->stopped_at_ns != 0))
+        return 0;
+    err = hv_pause(m->hv, pause, why);
+    if (!err)
+        clock_pause(m, pause);
+    return err;
 }
 
 static void pin_set(void *ctx, unsigned pin, bool high)

@@ -49,6 +49,8 @@ struct machine {
     /* The devices and everything on the bus are under the lock. */
     pthread_mutex_t lock;
     uint64_t armed_ns; /* what the main thread waits for */
+    /* Of the devices' clock: where it stands (0: it runs), and how long it has stood before. */
+    uint64_t stopped_at_ns, stood_ns;
     struct bus bus;
     struct uart uart;
     struct ioapic ioapic;
@@ -67,8 +69,12 @@ __attribute__((format(printf, 2, 3))) void machine_fail(struct machine *m, const
 
 /** Put all devices on the bus, as after power-on. 0, or -errno: the table has a mistake. */
 int machine_devices_init(struct machine *m);
-/** Nanoseconds of the devices' clock. */
+/** Nanoseconds of the devices' clock, which stands while the machine is paused. With the lock. */
 uint64_t machine_now_ns(void *machine);
+
+/** Stop the VPs and all clocks, or let them go on; it may be so already. Main thread. 0, or -errno
+ * with *why. */
+int machine_pause(struct machine *m, bool pause, struct problem *why);
 
 /** Accesses of VPs; they take the lock. */
 uint32_t machine_port_read(struct machine *m, uint16_t port, unsigned size);

@@ -39,10 +39,12 @@ class Workers:
         return self.machine.run(f"cat {path}.log 2>/dev/null; true")
 
     def wait_console(self, path, expression, timeout_s):
-        """Waits until the child's console has a line; the match."""
+        """Waits until the child's console has this in whole lines; the match."""
         end = time.monotonic() + timeout_s
         while True:
-            found = re.search(expression, self.console(path), re.M)
+            # The last piece is a line that is still being written, or this mark alone.
+            text = self.machine.run(f"cat {path}.log 2>/dev/null; echo '#'")
+            found = re.search(expression, text.rpartition("\n")[0], re.M)
             if found:
                 return found
             if self.machine.status_of(f"kill -0 $(cat {path}.pid)")[0] != 0:

@@ -17,6 +17,7 @@
 #include "lib/errno.h"
 #include "tests/unit/shim_kernel.h"
 #include "vmwp/hv_fake.h"
+#include "vmwp/machine_priv.h"
 #include "vmwp/hv_mshv_priv.h"
 #include "vmwp/machine.h"
 
@@ -176,6 +177,26 @@ static void test_resets(void **state)
     assert_int_equal(machine_run(m, &why), MACHINE_RESET);
 }
 
+/* What a VP had begun may reset the machine: it stays paused. */
+static void test_pauses(void **state)
+{
+    uint64_t stands;
+
+    assert_int_equal(machine_pause(m, true, &why), 0);
+    assert_int_equal(machine_pause(m, true, &why), 0);
+    assert_true(hv_fake.paused);
+    stands = machine_now_ns(m);
+    assert_true(machine_now_ns(m) == stands);
+    out(0xCF9, 1, 0x06);
+    assert_int_equal(machine_run(m, &why), MACHINE_RESET);
+    hv_fake.paused = false;
+    assert_int_equal(machine_build(m, &why), 0);
+    assert_true(hv_fake.paused);
+    assert_int_equal(machine_pause(m, false, &why), 0);
+    assert_false(hv_fake.paused);
+    assert_true(machine_now_ns(m) >= stands && machine_now_ns(m) < stands + 1000000000U);
+}
+
 static void test_triple_fault(void **state)
 {
     step((struct hv_exit){.kind = HV_EXIT_FATAL});
@@ -294,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_vmbus_contact, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_reads_keep_the_rest_of_rax, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_resets, reset, cleanup),
+        cmocka_unit_test_setup_teardown(test_pauses, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_triple_fault, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_interrupts, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_page_fault_is_raised, reset, cleanup),

@@ -71,13 +71,16 @@ class Stream:
     def wait(self, pattern, timeout_s):
         """
         Waits until PATTERN (multi-line) is found after the previous match; returns the match.
-        StreamError after timeout_s seconds, or when the line has ended without it.
+        A pattern that ends with $ is found only in whole lines, others (prompts) also in what
+        stands of a line so far. StreamError after timeout_s seconds, or when the line has ended
+        without it.
         """
         compiled = re.compile(pattern, re.M)
         end = time.monotonic() + timeout_s
         with self._change:
             while True:
-                found = compiled.search(self._text, self._seen)
+                until = self._text.rfind("\n") + 1 if pattern.endswith("$") else len(self._text)
+                found = compiled.search(self._text, self._seen, until)
                 if found:
                     self._seen = found.end()
                     return found

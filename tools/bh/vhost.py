@@ -29,8 +29,12 @@ PARENT_APPEND = "console=ttyS0 panic=-1"
 # The first serial line is the parent's. A later console= in the options wins.
 HV_OPTIONS = "console=com2"
 QMP_TIMEOUT_S = 20
+# Bytes are copied one by one in TCG, so no copies by bytes: docs/decisions/0003.
+TCG_CPU = "max,-erms"
 # The last line of a hypervisor that has stopped the machine.
 HALTED = r"^bulkhead: .*[Tt]he machine is halted\.$"
+# What Linux says when a processor of it does not get on: the hypervisor then tells its side.
+STUCK, STUCK_DUMPS = r"rcu: INFO:|BUG: soft lockup|blocked for more than", "lvrt"
 
 
 class VhostError(Exception):
@@ -86,7 +90,7 @@ def _accel_arguments(config):
         accel = "kvm" if kvm_nested() else "tcg"
     if accel == "kvm":
         return ["-accel", "kvm", "-cpu", config.cpu or "host"]
-    return ["-accel", "tcg,thread=multi", "-cpu", config.cpu or "max"]
+    return ["-accel", "tcg,thread=multi", "-cpu", config.cpu or TCG_CPU]
 
 
 def _kernel_path(config):
@@ -227,7 +231,8 @@ class VirtualHost:
         logs = (None, None)
         if self._log_dir:
             logs = (self._log_dir / "console.log", self._log_dir / "hypervisor.log")
-        self.console = stream.Stream("console", ours[0], logs[0], self._echo)
+        self.console = stream.Stream("console", ours[0], logs[0], self._echo,
+                                     alarm=(STUCK, lambda _: self.debug.send(STUCK_DUMPS)))
         self.debug = stream.Stream("hypervisor", ours[1], logs[1],
                                    alarm=(HALTED, lambda _: self.console.give_up(
                                        "the hypervisor halted the machine")))

@@ -199,6 +199,18 @@ static int make_record(const struct arguments *a, struct request *r)
     return 0;
 }
 
+static int make_pause(const struct arguments *a, struct request *r)
+{
+    r->object = json_pack("{s:s}", "do", "pause");
+    return 0;
+}
+
+static int make_resume(const struct arguments *a, struct request *r)
+{
+    r->object = json_pack("{s:s}", "do", "resume");
+    return 0;
+}
+
 static int make_power(const struct arguments *a, struct request *r)
 {
     r->object = json_pack("{s:s}", "do", "power-button");
@@ -224,6 +236,8 @@ static const struct verb verbs[] = {
     {"counters", "", "what each disk has done, as JSON", false, 0, make_counters},
     {"record", "FILE", "write the flight recorder of VMBus to a new file (--force)", false, 1,
      make_record},
+    {"pause", "", "stop all processors and the clocks of the guest", false, 0, make_pause},
+    {"resume", "", "let them go on", false, 0, make_resume},
     {"power-button", "", "press it", false, 0, make_power},
     {"quit", "", "end the machine at once", false, 0, make_quit},
 };

@@ -6,7 +6,15 @@
 #   hot          a disk comes, is written to and read, and goes; another one grows
 #   dvd          a disc is read, goes, and another one comes
 #   fill         writes in order until the end of the machine, each sector with its number
-#   discard      writes all of a disk, then discards it
+#   discard      writes all of each disk, then discards it when one more disk comes
+#   soak         everything at once on each disk, bh.seconds=
+#   watch        reads and writes, and says how many disks there are until only one is left
+#   rebind       the driver is unbound under load, and unloaded
+#   versions     each version of VMBus
+#   kexec        another kernel, of bh.kernel= and bh.initrd= bytes in the second and third disk, under load
+#   crash        the same after a crash
+#   load         writes with checksums, bh.seconds=
+#   eight        writes with checksums, to all disks at once
 word() {
     read -r words < /proc/cmdline
     for w in $words; do
@@ -81,15 +89,167 @@ fill() {
 }
 
 discard() {
-    dd if=/dev/urandom of=/dev/sda bs=1M oflag=direct 2>/dev/null
-    sync
+    before=$(disks | wc -l)
+    for d in $(disks); do
+        dd if=/dev/urandom of="/dev/$d" bs=1M oflag=direct 2>/dev/null
+    done
     echo "@discard full ."
-    wait_for '[ -e /tmp/go ] || read -r -t 1 _' || true
-    blkdiscard /dev/sda && echo "@discard done ."
-    sync
+    wait_for "[ \$(disks | wc -l) -gt $before ]" || return
+    for d in $(disks | head -n "$before"); do
+        blkdiscard "/dev/$d" || echo "@discard $d failed"
+    done
+    echo "@discard done ."
+}
+
+# What the kernel complains of that a test did not ask for; no blanks.
+trouble() {
+    dmesg | grep -E 'BUG:|WARNING|Oops|stall|lockup|blocked for|hv_.*(rror|ail)|I/O error' |
+        head -n 1 | tr ' ' -
+}
+
+# soak_disk DISK
+soak_disk() {
+    block=$(cat "/sys/block/$1/queue/logical_block_size")
+    trim='--name=trim --rw=randtrim --bs=64k --iodepth=4 --offset=120M --size=8M --verify=0'
+    [ "$(cat "/sys/block/$1/queue/discard_max_bytes")" -gt 0 ] || trim=
+    # shellcheck disable=SC2086 # several words, or none
+    fio --filename="/dev/$1" --ioengine=libaio --direct=1 --verify=crc32c --verify_fatal=1 \
+        --runtime="$(word bh.seconds)" --time_based --group_reporting \
+        --name=small --rw=randwrite --bsrange="$block-64k" --blockalign="$block" --iodepth=64 --size=48M \
+        --name=large --rw=randwrite --bsrange=1M-4M --blockalign=4k --iodepth=4 --offset=48M --size=48M \
+        --name=deep --rw=randwrite --bs=4k --iodepth=256 --offset=96M --size=16M \
+        --name=flush --rw=randwrite --bs=4k --fsync=4 --iodepth=1 --offset=112M --size=8M \
+        $trim > "/tmp/$1.fio" 2>&1
+    echo $? > "/tmp/$1.status"
+}
+
+# on_all FUNCTION: with each disk at once
+on_all() {
+    for d in $(disks); do
+        "$1" "$d" &
+    done
+    wait
+}
+
+soak() {
+    echo "@soak begins ."
+    on_all soak_disk
+    for d in $(disks); do
+        echo "@soak $d status=$(cat "/tmp/$d.status") size=$(cat "/sys/block/$d/size") ."
+        grep -E 'verify:|error|fio:' "/tmp/$d.fio" | head -n 3
+    done
+}
+
+# load_disk DISK SECONDS: with checksums; its status is in /tmp
+load_disk() {
+    fio --name=l --filename="/dev/$1" --rw=randwrite --bs=4k --iodepth=32 --ioengine=libaio \
+        --direct=1 --verify=crc32c --verify_fatal=1 --io_size=16M --time_based \
+        --runtime="${2:-5}" > "/tmp/$1.fio" 2>&1
+    echo $? > "/tmp/$1.status"
+}
+
+watch() {
+    load_disk sda 20 &
+    most=0 last=0
+    while :; do
+        count=$(disks | wc -l)
+        [ "$count" = "$last" ] || echo "@watch $count ."
+        [ "$count" -le "$most" ] || most=$count
+        [ "$count" -gt 1 ] || [ "$most" -le 1 ] || break
+        last=$count
+        usleep 100000
+    done
+    wait
+    echo "@watch end status=$(cat /tmp/sda.status) trouble=$(trouble) ."
+}
+
+# Takes the drivers of VMBus out; insert MODULE [OPTION] puts one back in.
+remove_drivers() {
+    for m in hv_storvsc "$@"; do
+        rmmod "$m" || echo "@failed rmmod $m"
+    done
+}
+
+insert() {
+    module=$(grep "/$1.ko" /etc/modules)
+    shift
+    insmod "$module" "$@" || echo "@failed insmod $module"
+}
+
+no_disk() {
+    [ "$(disks)" = 'sd*' ]
+}
+
+can_read() {
+    dd if="/dev/$(disks)" of=/dev/null bs=1M count=8 iflag=direct 2>/dev/null
+}
+
+rebind() {
+    bus=/sys/bus/vmbus/drivers/hv_storvsc
+    device=$(ls -d "$bus"/*-*-*)
+    device=${device##*/}
+    for n in 1 2 3; do
+        load_disk "$(disks)" 30 &
+        usleep 500000
+        echo "$device" > "$bus/unbind"
+        wait_for no_disk || return
+        wait
+        [ "$n" != 2 ] || { remove_drivers; insert hv_storvsc; }
+        echo "$device" > "$bus/bind" 2>/dev/null
+        wait_for can_read || return
+        echo "@rebind $n ."
+    done
+}
+
+versions() {
+    for v in 3.0 4.0 4.1 5.0 5.1 5.2 5.3; do
+        remove_drivers hv_vmbus
+        dmesg -c > /tmp/dmesg
+        insert hv_vmbus "max_version=$((${v%.*} << 16 | ${v#*.}))"
+        insert hv_storvsc
+        wait_for '[ -b /dev/sda ]' || return
+        got=$(dmesg | sed -n 's/.*Vmbus version:\([0-9.]*\).*/\1/p')
+        echo "@versions $v $got $(dd if=/dev/sda bs=1M count=8 iflag=direct 2>/dev/null | wc -c | awk '{ print $1 / 1048576 }')"
+    done
+    echo "@versions end"
+}
+
+# next_kernel OPTION WORDS: loads it for kexec
+next_kernel() {
+    head -c "$(word bh.kernel)" /dev/sdb > /tmp/vmlinuz
+    head -c "$(word bh.initrd)" /dev/sdc > /tmp/initrd
+    kexec "$1" /tmp/vmlinuz --initrd=/tmp/initrd \
+        --command-line="console=ttyS0 quiet panic=-1 bh.role=child bh.mode=test bh.test=facts $2" ||
+        echo "@failed kexec $1"
+}
+
+kexec_on() {
+    next_kernel -l ""
+    load_disk sda 30 &
+    usleep 500000
+    kexec -e
+}
+
+crash() {
+    next_kernel -p "nr_cpus=1 reset_devices"
+    load_disk sda 30 &
+    usleep 500000
+    echo c > /proc/sysrq-trigger
+}
+
+load() {
+    echo "@load begins ."
+    load_disk sda "$(word bh.seconds)"
+    echo "@load end status=$(cat /tmp/sda.status) trouble=$(trouble) ."
+}
+
+eight() {
+    on_all load_disk
+    echo "@eight $(cat /tmp/sd?.status | tr '\n' ' ')trouble=$(trouble) ."
 }
 
 dmesg -n 1
 for name in $(word bh.test | tr , ' '); do
+    [ "$name" != kexec ] || name=kexec_on
     "$name"
 done
