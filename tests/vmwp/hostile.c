@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
 #include "tests/vmwp/hostile.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "lib/bits.h"
@@ -18,10 +21,15 @@
 
 /* The copies of the worker, and what is said of each attack; see hostile.h. */
 
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#endif
+
 #define ATTACK_S 30U
 #define SAID_MAX 128U
 
 enum state { NOT_BEGUN, BEGUN, ENDED };
+enum rights { ALL, SANDBOX, NO_FILTER /* all of the sandbox but the filter of system calls */ };
 
 /* What a copy tells the one that made it. */
 struct outcome {
@@ -29,17 +37,25 @@ struct outcome {
     int err;
 };
 
+struct result {
+    bool worked;
+    char said[SAID_MAX];
+};
+
 static struct {
     struct targets targets;
     const struct attack *attack; /* of this copy; NULL: an ordinary worker */
-    struct outcome *outcome;     /* in memory that all copies share */
-    bool strict;                 /* HOSTILE_STRICT: an attack that never works is a failure */
+    enum rights rights;
+    struct outcome *outcome; /* in memory that all copies share */
+    bool strict;             /* HOSTILE_STRICT: an attack that never works is a failure */
     unsigned failed;
 } hostile;
 
 int __real_sandbox_enter(const struct config *config, struct problem *why);
 enum machine_outcome __real_machine_run(struct machine *m, struct problem *why);
 int __wrap_sandbox_enter(const struct config *config, struct problem *why);
+int __real_seccomp_load(const scmp_filter_ctx filter);
+int __wrap_seccomp_load(const scmp_filter_ctx filter);
 enum machine_outcome __wrap_machine_run(struct machine *m, struct problem *why);
 
 enum machine_outcome __wrap_machine_run(struct machine *m, struct problem *why)
@@ -110,7 +126,7 @@ static void prepare(const struct targets *t)
 }
 
 /* In the copy: true. In the one that makes it: false when that has ended. */
-static bool copy(const struct attack *a, bool unconfined, bool *worked, char said[SAID_MAX])
+static bool copy(const struct attack *a, enum rights rights, struct result *r)
 {
     int status = 0;
     pid_t pid;
@@ -121,61 +137,85 @@ static bool copy(const struct attack *a, bool unconfined, bool *worked, char sai
     pid = fork();
     if (pid == 0) {
         hostile.attack = a;
-        hostile.targets.unconfined = unconfined;
+        hostile.rights = rights;
+        hostile.targets.unconfined = rights == ALL;
         (void)alarm(ATTACK_S);
         return true;
     }
     if (pid > 0)
         (void)waitpid(pid, &status, 0);
-    *worked = judge(status, said);
+    r->worked = judge(status, r->said);
     return false;
 }
 
-static void say(const char *verdict, const struct attack *a, const char *remark, const char *said)
+static void say(const char *verdict, const struct attack *a, const char *how, const char *said)
 {
     hostile.failed += verdict[0] == 'F';
-    (void)printf("%s sandbox %s: %s%s\n", verdict, a->name, remark, said);
+    (void)printf("%s sandbox %s%s: %s\n", verdict, a->name, how, said);
 }
 
-/* True in a copy, which goes on as a worker: in the sandbox unless *unconfined. */
-static bool make(const struct attack *a, bool *unconfined)
+/* What has to hold of an attack with fewer rights than all. */
+static void report(const struct attack *a, const char *how, const struct result *all,
+                   const struct result *fewer)
 {
-    char with[SAID_MAX], without[SAID_MAX];
-    bool worked, control;
+    const char *missing = hostile.strict ? "FAIL" : "SKIP";
 
-    *unconfined = true;
-    if (copy(a, true, &control, without))
-        return true;
-    *unconfined = false;
-    if (copy(a, false, &worked, with))
-        return true;
-    if (!control && !worked)
-        say(hostile.strict ? "FAIL" : "SKIP", a, "without the sandbox as well: ", without);
-    else if (with[0] == '?')
-        say("FAIL", a, "", with + 1);
-    else if (worked != a->allowed)
-        say("FAIL", a, "in the sandbox: ", with);
+    if (!all->worked && !fewer->worked)
+        say(missing, a, " with all rights", all->said);
+    else if (fewer->said[0] == '?')
+        say("FAIL", a, how, fewer->said + 1);
     else
-        say("PASS", a, "", with);
+        say(fewer->worked == (a->kind == ALLOWED) ? "PASS" : "FAIL", a, how, fewer->said);
+}
+
+/* True in a copy, which goes on as a worker. */
+static bool make(const struct attack *a)
+{
+    struct result all, sandbox, no_filter;
+
+    if (copy(a, ALL, &all) || copy(a, SANDBOX, &sandbox))
+        return true;
+    report(a, "", &all, &sandbox);
+    if (a->kind != BY_PATH)
+        return false;
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1U) < 1) {
+        say(hostile.strict ? "FAIL" : "SKIP", a, " without the filter",
+            "the kernel has no Landlock");
+        return false;
+    }
+    if (copy(a, NO_FILTER, &no_filter))
+        return true;
+    report(a, " without the filter", &all, &no_filter);
     return false;
+}
+
+static bool make_all(void)
+{
+    static const struct attack *const lists[] = {attacks_on_files, attacks_on_processes,
+                                                 attacks_on_machines};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(lists); i++)
+        for (const struct attack *a = lists[i]; a->name; a++)
+            if (make(a))
+                return true;
+    return false;
+}
+
+int __wrap_seccomp_load(const scmp_filter_ctx filter)
+{
+    return hostile.attack && hostile.rights == NO_FILTER ? 0 : __real_seccomp_load(filter);
 }
 
 int __wrap_sandbox_enter(const struct config *config, struct problem *why)
 {
-    static const struct attack *const lists[] = {attacks_on_files, attacks_on_processes,
-                                                 attacks_on_machines};
-    bool unconfined = false;
-
     if (!targets_find())
         return __real_sandbox_enter(config, why);
     hostile.outcome = mmap(NULL, sizeof(*hostile.outcome), PROT_READ | PROT_WRITE,
                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (hostile.outcome == MAP_FAILED)
         return problem_set(why, -errno, "hostile: %m");
-    for (unsigned i = 0; i < ARRAY_SIZE(lists); i++)
-        for (const struct attack *a = lists[i]; a->name; a++)
-            if (make(a, &unconfined))
-                return unconfined ? 0 : __real_sandbox_enter(config, why);
+    if (make_all())
+        return hostile.rights == ALL ? 0 : __real_sandbox_enter(config, why);
     (void)fflush(stdout);
     _exit(hostile.failed > 0);
 }

@@ -12,7 +12,8 @@
  * copied by fork(), once for each attack, and where a copy would run its guest it attacks instead.
  *
  * Each attack is made twice: by a copy that has kept all rights, which has to succeed, because an
- * attack that never works shows nothing; and by a copy in the sandbox, which must not.
+ * attack that never works shows nothing; and by a copy in the sandbox, which must not. What
+ * Landlock forbids as well is made once more without the filter of system calls, which hides it.
  */
 
 /** Whom the attacks are meant for: another worker and what belongs to it. From the environment. */
@@ -30,10 +31,16 @@ struct targets {
 /** What an attack returns that lacks what it is made with, and so shows nothing. */
 #define NOT_TRIED (-4096)
 
+enum attack_kind {
+    FORBIDDEN,
+    BY_PATH, /* Landlock alone forbids it as well */
+    ALLOWED, /* it is none: what a worker has to be able to do, checked by the same means */
+};
+
 struct attack {
     const char *name;
     int (*run)(const struct targets *t); /* 0: it worked; -errno: it did not; NOT_TRIED */
-    bool allowed; /* it is none: what a worker has to be able to do, checked by the same means */
+    enum attack_kind kind;
 };
 
 /** Each ends with a row without a name. */

@@ -102,9 +102,9 @@ static int use_own_partition(const struct targets *t)
 }
 
 const struct attack attacks_on_machines[] = {
-    {"open-device", open_device, false},
-    {"ask-other-partition", ask_other_partition, false},
-    {"find-other-partition", find_other_partition, false},
-    {"use-own-partition", use_own_partition, true},
-    {NULL, NULL, false},
+    {"open-device", open_device, FORBIDDEN},
+    {"ask-other-partition", ask_other_partition, FORBIDDEN},
+    {"find-other-partition", find_other_partition, FORBIDDEN},
+    {"use-own-partition", use_own_partition, ALLOWED},
+    {NULL, NULL, FORBIDDEN},
 };
