@@ -44,7 +44,7 @@ def check_boot(run):
     for processors in rows:
         run.number += 1
         path = f"/tmp/vm{run.number}"
-        text = child.config(f"vm{run.number}", f"{child.GUEST_APPEND} bh.mode=marker",
+        text = child.config(f"vm{run.number}", f"{child.GUEST_APPEND} {child.MARKER_APPEND}",
                             memory="512M", processors=processors, kernel=f"{home}/vmlinuz",
                             initrd=f"{home}/initrd.img", console=f"file:{path}.log",
                             more=section(f"{home}/{guest.DISK}"))
