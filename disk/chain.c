@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include "disk/disk_priv.h"
 #include "lib/bits.h"
+#include "lib/hosted/fd.h"
 
 /* Opens an image and its parents: who they are, that nobody else writes to them, that they fit. */
 
@@ -26,8 +27,9 @@ static int named(struct problem *why, int err, const char *path, const struct pr
     return problem_set(why, err, "%.250s: %.255s", path, inner->text);
 }
 
-static int choose_format(struct layer *l, const char *name, struct problem *why)
+static int choose_format(struct layer *l, const struct disk_options *options, struct problem *why)
 {
+    const char *name = options->format;
     int err;
 
     if (name) {
@@ -35,8 +37,20 @@ static int choose_format(struct layer *l, const char *name, struct problem *why)
         return l->format ? 0
                          : problem_set(why, -EINVAL, "%s: no such format: %.40s", l->path, name);
     }
-    err = format_probe(&l->host->file, &l->format);
-    return err ? problem_set(why, err, "%s: cannot be read: %s", l->path, strerror(-err)) : 0;
+    if (options->by_name) {
+        l->format = format_of_name(l->path);
+        if (l->format)
+            return 0;
+    }
+    err = format_probe(&l->host->file, l->path, &l->format);
+    if (err)
+        return problem_set(why, err, "%s: cannot be read: %s", l->path, strerror(-err));
+    if (options->by_name && l->format != &format_raw)
+        return problem_set(why, -EINVAL,
+                           "%.300s: looks like %s, which the guest of a raw disk may have written; "
+                           "its format has to be given: raw or %s",
+                           l->path, l->format->name, l->format->name);
+    return 0;
 }
 
 static int open_file(struct layer *l, const struct disk_options *options, unsigned flags,
@@ -59,7 +73,7 @@ static int open_host(struct layer *l, const struct disk_options *options, bool w
     int err = open_file(l, options, direct, why);
 
     if (!err)
-        err = choose_format(l, options->format, why);
+        err = choose_format(l, options, why);
     if (err || !write || l->format == &format_iso)
         return err;
     host_file_close(l->host);
@@ -89,7 +103,7 @@ static int layer_start(struct layer *l, struct problem *why)
     if (err < 0)
         return named(why, err, l->path, &inner);
     l->image = image;
-    if (fstat(l->host->file.fd, &st) == 0)
+    if (fd_stat(l->host->file.fd, &st) == 0)
         l->geometry.modified = st.st_mtim.tv_sec;
     /* See host.h: no unit of O_DIRECT may hold two sectors. */
     if (l->host->offset_align > l->geometry.sector_size)
@@ -153,12 +167,17 @@ static int try_parent(struct layer *child, const char *path, const struct disk_o
                       const struct layer *top, struct problem *why)
 {
     char full[2 * PARENT_PATH_MAX];
+    struct disk_options as_named = *options;
+    const struct disk_format *format;
     struct layer *parent;
     int err = resolve(full, sizeof(full), child->path, path);
 
     if (err)
         return problem_set(why, err, "%s: the path of its parent is too long", child->path);
-    err = layer_open(&parent, full, options, false, top, why);
+    format = format_of_name(full);
+    /* Its guest wrote to it as well, before it had children: what it holds does not tell. */
+    as_named.format = format ? format->name : child->format->name;
+    err = layer_open(&parent, full, &as_named, false, top, why);
     if (err)
         return err;
     err = check_parent(child, parent, why);
@@ -208,15 +227,13 @@ int chain_open_alone(struct layer **out, const char *path, const struct disk_opt
 int chain_open(struct layer **out, const char *path, const struct disk_options *options,
                struct problem *why)
 {
-    struct disk_options of_parents = *options;
     struct layer *top;
     int err = layer_open(&top, path, options, !options->read_only, NULL, why);
 
-    of_parents.format = NULL;
     if (err)
         return err;
     for (struct layer *l = top; l->geometry.parent.wanted && !err; l = l->parent ? l->parent : l)
-        err = find_parent(l, &of_parents, top, why);
+        err = find_parent(l, options, top, why);
     if (err)
         (void)chain_close(top);
     else

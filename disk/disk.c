@@ -97,10 +97,10 @@ static void disk_free(struct disk *disk)
     free(disk);
 }
 
-int disk_open_layer(struct disk **out, struct layer *top, struct problem *why)
+static int disk_make(struct disk **out, struct layer *top, bool start, struct problem *why)
 {
     struct disk *disk = disk_new(top);
-    int err = disk ? slow_start(disk) : -ENOMEM;
+    int err = !disk ? -ENOMEM : start ? slow_start(disk) : 0;
 
     if (err) {
         if (disk)
@@ -111,6 +111,11 @@ int disk_open_layer(struct disk **out, struct layer *top, struct problem *why)
     return 0;
 }
 
+int disk_open_layer(struct disk **out, struct layer *top, struct problem *why)
+{
+    return disk_make(out, top, true, why);
+}
+
 int disk_open(struct disk **out, const char *path, const struct disk_options *options,
               struct problem *why)
 {
@@ -119,10 +124,15 @@ int disk_open(struct disk **out, const char *path, const struct disk_options *op
 
     if (err)
         return err;
-    err = disk_open_layer(out, top, why);
+    err = disk_make(out, top, !options->later, why);
     if (err)
         (void)chain_close(top);
     return err;
+}
+
+int disk_start(struct disk *disk)
+{
+    return slow_start(disk);
 }
 
 int disk_close(struct disk *disk)

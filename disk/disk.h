@@ -68,6 +68,10 @@ struct disk_options {
     bool cached;        /* through the page cache of the host; else O_DIRECT where that works */
     bool shared;        /* do not lock: somebody else sees to it that there is one writer */
     const char *format; /* NULL: found by looking at the file */
+    /* Without `format`: the end of the name tells it (.vhd .avhd .vhdx .avhdx .iso). Any other file
+     * is raw, and refused if it looks like an image: its guest may have written that. */
+    bool by_name;
+    bool later; /* no thread is made before disk_start(), and the disk is not used before */
     /* For a process that can open nothing: the only files that there are. NULL: all of the host. */
     const struct disk_given *given;
     unsigned given_count;
@@ -80,6 +84,10 @@ struct disk_options {
  */
 int disk_open(struct disk **out, const char *path, const struct disk_options *options,
               struct problem *why);
+
+/** What `later` has put off: for a process that gives up rights in between, because a thread keeps
+ * those that it began with. 0 or -errno; again does nothing. */
+int disk_start(struct disk *disk);
 
 /** Makes metadata durable and closes; no request is in flight. NULL is allowed. -errno if the last
  * writes have failed. */

@@ -90,6 +90,7 @@ struct disk {
     struct request_list waiting; /* for the gate to open */
     struct grow *grow;
     bool stop;
+    /* Of who opens, starts and closes. */
     bool thread_runs;
     pthread_t thread;
 
@@ -204,7 +205,9 @@ int chain_close(struct layer *top);
 /* formats.c */
 
 const struct disk_format *format_named(const char *name);
-/** By what the file holds: never NULL with 0. */
-int format_probe(struct disk_file *file, const struct disk_format **out);
+/** What the end of a file's name stands for, or NULL. */
+const struct disk_format *format_of_name(const char *path);
+/** By what the file holds, and if that could be several formats, by its name: never NULL with 0. */
+int format_probe(struct disk_file *file, const char *path, const struct disk_format **out);
 
 #endif

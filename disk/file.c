@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "lib/bits.h"
+#include "lib/hosted/fd.h"
 
 #define BUFFER_BYTES (1U << 20)
 #define ALIGN_MAX    4096U /* units of O_DIRECT that are larger make the file a cached one */
@@ -148,7 +149,7 @@ static int host_write(struct disk_file *file, const void *buf, size_t length, ui
     if (!bounce)
         return -ENOMEM;
     (void)pthread_mutex_lock(&h->edge);
-    err = fstat(file->fd, &st) < 0 ? -errno : bounce_write(h, bounce, buf, length, offset);
+    err = fd_stat(file->fd, &st) < 0 ? -errno : bounce_write(h, bounce, buf, length, offset);
     /* The last unit may have made the file longer than what was asked for. */
     if (!err && !h->block && align_up(offset + length, h->offset_align) > (uint64_t)st.st_size &&
         ftruncate(file->fd, (off_t)max_u64(offset + length, (uint64_t)st.st_size)) < 0)
@@ -179,7 +180,7 @@ static int host_size(struct disk_file *file, uint64_t *size)
 
     if (host_of(file)->block)
         return ioctl(file->fd, BLKGETSIZE64, size) < 0 ? -errno : 0;
-    if (fstat(file->fd, &st) < 0)
+    if (fd_stat(file->fd, &st) < 0)
         return -errno;
     *size = (uint64_t)st.st_size;
     return 0;
@@ -268,7 +269,7 @@ int host_file_adopt(struct host_file **out, int fd, bool writable)
     struct host_file *h;
     struct stat st;
 
-    if (fstat(fd, &st) < 0)
+    if (fd_stat(fd, &st) < 0)
         return -errno;
     if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
         return -EINVAL;

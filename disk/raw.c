@@ -11,6 +11,7 @@
 #include "disk/format.h"
 #include "disk/host.h"
 #include "lib/bits.h"
+#include "lib/hosted/fd.h"
 
 /* Files and devices that are nothing but the disk's contents, and discs (ISO 9660, UDF). */
 
@@ -69,7 +70,7 @@ static int image_new(struct image **out, struct disk_file *file)
     if (!i)
         return -ENOMEM;
     i->file = file;
-    i->block = file->fd >= 0 && fstat(file->fd, &st) == 0 && S_ISBLK(st.st_mode);
+    i->block = file->fd >= 0 && fd_stat(file->fd, &st) == 0 && S_ISBLK(st.st_mode);
     *out = i;
     return 0;
 }
@@ -109,10 +110,15 @@ static int iso_open(struct image **out, struct disk_file *file, bool read_only,
                     struct image_geometry *geometry, struct problem *why)
 {
     struct image_geometry g = {.sector_size = OPTICAL_SECTOR, .physical_size = OPTICAL_SECTOR};
-    int err = file_size(file, &g.size);
+    int err = file_size(file, &g.size), found;
 
     if (err < 0)
         return problem_set(why, err, "its size cannot be read: %s", strerror(-err));
+    found = iso_probe(file);
+    if (found < 0)
+        return problem_set(why, found, "cannot be read: %s", strerror(-found));
+    if (!found)
+        return problem_set(why, -EINVAL, "no disc: neither ISO 9660 nor UDF");
     if (!read_only)
         return problem_set(why, -EROFS, "a disc can only be read");
     err = image_new(out, file);

@@ -337,18 +337,23 @@ int slow_start(struct disk *disk)
     sigset_t all, before;
     int err;
 
+    if (disk->thread_runs)
+        return 0;
     /* Signals are the program's, and none of its handlers runs here. */
-    if (posix_memalign(&disk->bounce, BOUNCE_ALIGN, BOUNCE_BYTES) != 0)
+    if (!disk->bounce && posix_memalign(&disk->bounce, BOUNCE_ALIGN, BOUNCE_BYTES) != 0)
         return -ENOMEM;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     err = -pthread_create(&disk->thread, NULL, slow_main, disk);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    disk->thread_runs = !err;
     return err;
 }
 
 void slow_stop(struct disk *disk)
 {
+    if (!disk->thread_runs)
+        return;
     (void)pthread_mutex_lock(&disk->lock);
     disk->stop = true;
     (void)pthread_cond_signal(&disk->work);

@@ -225,6 +225,7 @@ static const struct key keys[] = {
     {DISK, "controller", config_disk_controller, false},
     {DISK, "lun", config_disk_lun, false},
     {DISK, "read_only", config_disk_read_only, false},
+    {DISK, "format", config_disk_format, false},
     {DISK, "cache", config_disk_cache, false},
     {DISK, "iops", config_disk_iops, false},
     {DISK, "bandwidth", config_disk_bandwidth, false},

@@ -36,6 +36,7 @@ struct config_disk {
     bool dvd;
     bool read_only;
     bool cached;
+    const char *format; /* of config_format(); NULL: not given */
     uint32_t controller;
     uint32_t lun;
     uint32_t iops;              /* 0: no limit */
@@ -65,6 +66,11 @@ struct config {
     unsigned disks;
     unsigned kernel_line, initrd_line; /* where they stand in the file */
 };
+
+/** "raw", "vhd", "vhdx", "iso" as a string that stays; NULL for any other. */
+const char *config_format(const char *name);
+/** A drive takes discs, a disk everything else. */
+bool config_disk_fits(const struct config_disk *disk);
 
 /** Parse the text of a file. 0, or -EINVAL with "line N: ..." in *why and *out untouched. */
 int config_parse(struct config *out, const char *text, size_t len, struct problem *why);

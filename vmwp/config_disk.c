@@ -1,11 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <string.h>
+#include "lib/bits.h"
 #include "vmwp/config_priv.h"
 
 /* The [disk] sections of the configuration file. */
 
 #define LUN_NEXT UINT32_MAX /* not given: the first that is free */
+
+const char *config_format(const char *name)
+{
+    static const char *const known[] = {"raw", "vhd", "vhdx", "iso"};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
+        if (strcmp(known[i], name) == 0)
+            return known[i];
+    return NULL;
+}
+
+bool config_disk_fits(const struct config_disk *disk)
+{
+    return !disk->format || (strcmp(disk->format, "iso") == 0) == disk->dvd;
+}
 
 static struct config_disk *last(struct config *c)
 {
@@ -40,6 +56,9 @@ int config_disk_end(struct config *c, struct problem *why)
     d = last(c);
     if (!d->path[0] && !d->dvd)
         return problem_set(why, -EINVAL, "line %u: 'path' in [disk] is missing", d->line);
+    if (!config_disk_fits(d))
+        return problem_set(why, -EINVAL, "line %u: format iso goes with type dvd, others do not",
+                           d->line);
     if (d->lun == LUN_NEXT)
         for (d->lun = 0; at(c, d->controller, d->lun); d->lun++)
             ;
@@ -81,6 +100,12 @@ int config_disk_lun(const struct config_entry *e)
 int config_disk_read_only(const struct config_entry *e)
 {
     return config_yes_no(e, &last(e->config)->read_only, "read_only is yes or no");
+}
+
+int config_disk_format(const struct config_entry *e)
+{
+    last(e->config)->format = config_format(e->value);
+    return last(e->config)->format ? 0 : config_bad(e, "format is raw, vhd, vhdx or iso");
 }
 
 int config_disk_cache(const struct config_entry *e)

@@ -41,6 +41,7 @@ int config_disk_type(const struct config_entry *e);
 int config_disk_controller(const struct config_entry *e);
 int config_disk_lun(const struct config_entry *e);
 int config_disk_read_only(const struct config_entry *e);
+int config_disk_format(const struct config_entry *e);
 int config_disk_cache(const struct config_entry *e);
 int config_disk_iops(const struct config_entry *e);
 int config_disk_bandwidth(const struct config_entry *e);

@@ -68,14 +68,30 @@ static int attach(struct controller *c, const struct config_disk *what, struct d
     return 0;
 }
 
+/* What a file holds does not decide what it is taken for: guests write to it. */
+static struct disk_options options_of(const struct config_disk *what,
+                                      const struct disk_given *files, unsigned count)
+{
+    return (struct disk_options){
+        .read_only = what->read_only || what->dvd,
+        .cached = what->cached,
+        .format = what->dvd ? "iso" : what->format,
+        .by_name = true,
+        .given = files,
+        .given_count = count,
+    };
+}
+
 static int open_one(struct disks *d, const struct config_disk *what, struct problem *why)
 {
-    const struct disk_options options = {.read_only = what->read_only || what->dvd,
-                                         .cached = what->cached};
+    struct disk_options options = options_of(what, NULL, 0);
     struct disk *disk = NULL;
     struct problem inner = {{0}};
-    int err = what->path[0] ? disk_open(&disk, what->path, &options, &inner) : 0;
+    int err = 0;
 
+    options.later = true;
+    if (what->path[0])
+        err = disk_open(&disk, what->path, &options, &inner);
     if (!err)
         err = attach(&d->controller[what->controller], what, disk, &inner);
     if (!err)
@@ -154,6 +170,17 @@ int disks_open(struct disks **out, const struct config *config, struct problem *
     else
         *out = d;
     return err;
+}
+
+int disks_start(struct disks *d, struct problem *why)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < d->controllers; i++)
+        for (unsigned lun = 0; lun < CONFIG_LUNS && !err; lun++)
+            if (d->controller[i].slot[lun].disk)
+                err = disk_start(d->controller[i].slot[lun].disk);
+    return err ? problem_set(why, err, "disks: no thread: %s", strerror(-err)) : 0;
 }
 
 static int slot_close(struct controller *c, unsigned lun, struct problem *why)
@@ -268,10 +295,7 @@ static int find_used(struct disks *d, unsigned controller, unsigned lun, struct 
 int disks_add(struct disks *d, const struct config_disk *what, const struct disk_given *files,
               unsigned count, struct problem *why)
 {
-    const struct disk_options options = {.read_only = what->read_only || what->dvd,
-                                         .cached = what->cached,
-                                         .given = files,
-                                         .given_count = count};
+    const struct disk_options options = options_of(what, files, count);
     struct controller *c = NULL;
     struct disk *disk = NULL;
     int err = find(d, what->controller, what->lun, &c, why);
@@ -320,7 +344,8 @@ int disks_resize(struct disks *d, unsigned controller, unsigned lun, uint64_t si
 int disks_medium(struct disks *d, unsigned controller, unsigned lun, bool force,
                  const struct disk_given *files, unsigned count, struct problem *why)
 {
-    const struct disk_options options = {.read_only = true, .given = files, .given_count = count};
+    const struct config_disk drive = {.dvd = true};
+    const struct disk_options options = options_of(&drive, files, count);
     struct disk *disk = NULL, *old = NULL;
     struct controller *c = NULL;
     int err = find_used(d, controller, lun, &c, why);

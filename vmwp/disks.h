@@ -16,6 +16,9 @@ struct disks;
 
 /** Open everything that the configuration names. 0, or -errno with *why. */
 int disks_open(struct disks **out, const struct config *config, struct problem *why);
+/** Their threads, which are to have no more rights than the worker will have. Again does nothing.
+ */
+int disks_start(struct disks *d, struct problem *why);
 /** No channel is open any more. NULL is allowed. -errno: the last writes to some disk have failed,
  * *why names it. */
 int disks_close(struct disks *d, struct problem *why);

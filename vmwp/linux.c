@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "abi/boot/linux.h"
 #include "lib/bits.h"
+#include "lib/hosted/fd.h"
 #include "vmwp/layout.h"
 
 #define GDT_CODE 0x10U
@@ -126,7 +127,7 @@ static int file_size(int fd, uint64_t *out, const char *what, struct problem *wh
 {
     struct stat st;
 
-    if (fstat(fd, &st) < 0)
+    if (fd_stat(fd, &st) < 0)
         return problem_set(why, -errno, "%s: %m", what);
     *out = (uint64_t)st.st_size;
     return 0;

@@ -89,6 +89,7 @@ int machine_create(struct machine **out, const struct config *config,
 
     if (!m)
         return problem_set(why, -ENOMEM, "out of memory");
+    err = memory_check(config->memory, config->memory_pinned, why);
     m->config = config;
     m->files = files;
     m->console = console;
@@ -96,7 +97,8 @@ int machine_create(struct machine **out, const struct config *config,
     m->signals = -1;
     (void)pthread_mutex_init(&m->lock, NULL);
     m->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    err = m->wake < 0 ? problem_set(why, -errno, "eventfd: %m") : 0;
+    if (!err && m->wake < 0)
+        err = problem_set(why, -errno, "eventfd: %m");
     if (!err) {
         console_wake_fd(console, m->wake);
         m->signals = signals_open(why);
@@ -203,7 +205,9 @@ int machine_build(struct machine *m, struct problem *why)
     int err;
 
     atomic_store_explicit(&m->outcome, MACHINE_RUNS, memory_order_release);
-    err = memory_create(&m->memory, c->memory, c->memory_pinned, why);
+    err = disks_start(m->disks, why);
+    if (!err)
+        err = memory_create(&m->memory, c->memory, c->memory_pinned, why);
     if (!err && acpi_build(&m->memory, c->processors) < 0)
         err = problem_set(why, -ENOSPC, "processors: no room for their ACPI tables");
     if (!err)

@@ -31,15 +31,16 @@ int machine_files_open(struct machine_files *files, const struct config *config,
                        struct problem *why);
 void machine_files_close(struct machine_files *files);
 
-/** Connect to the hypervisor and open the disks. Configuration, files, console and control (or
- * NULL) are borrowed. 0, or -errno. */
+/** Connect to the hypervisor and open the disks; no thread is made yet. Configuration, files,
+ * console and control (or NULL) are borrowed. 0, or -errno. */
 int machine_create(struct machine **out, const struct config *config,
                    const struct machine_files *files, struct console *console,
                    struct control *control, struct problem *why);
 /** NULL is allowed. 0, or -errno with *why: the last writes to a disk have failed. */
 int machine_destroy(struct machine *m, struct problem *why);
 
-/** Make partition, memory, devices and processors, all as after power-on. 0, or -errno. */
+/** Make partition, memory, devices and processors, all as after power-on. It opens nothing, so that
+ * it can be done without the rights to. 0, or -errno. */
 int machine_build(struct machine *m, struct problem *why);
 
 /** Run what machine_build() made, and take it apart. With MACHINE_FAILED *why is set. */

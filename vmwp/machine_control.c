@@ -11,7 +11,7 @@
 struct wish {
     int controller, lun, read_only, force, cached;
     json_int_t size, iops, bandwidth;
-    const char *type;
+    const char *type, *format;
     json_t *files; /* names of the descriptors, borrowed */
 };
 
@@ -49,6 +49,7 @@ static int disk_add(struct machine *m, const struct wish *w, struct control_requ
         .dvd = w->type && strcmp(w->type, "dvd") == 0,
         .read_only = w->read_only,
         .cached = w->cached,
+        .format = w->format ? config_format(w->format) : NULL,
         .controller = number(w->controller),
         .lun = number(w->lun),
         .iops = (uint32_t)w->iops,
@@ -61,6 +62,10 @@ static int disk_add(struct machine *m, const struct wish *w, struct control_requ
         return err;
     if (w->type && !what.dvd && strcmp(w->type, "disk") != 0)
         return problem_set(why, -EINVAL, "type is disk or dvd");
+    if (w->format && !what.format)
+        return problem_set(why, -EINVAL, "format is raw, vhd, vhdx or iso");
+    if (!config_disk_fits(&what))
+        return problem_set(why, -EINVAL, "format iso goes with type dvd, others do not");
     if (w->iops < 0 || w->iops > UINT32_MAX || w->bandwidth < 0)
         return problem_set(why, -ERANGE, "a limit is out of range");
     return disks_add(m->disks, &what, given, r->files, why);
@@ -168,10 +173,11 @@ int machine_control(void *machine, struct control_request *request, json_t **ans
     json_error_t error;
 
     if (json_unpack_ex((json_t *)(uintptr_t)request->object, &error, JSON_STRICT,
-                       "{s:s, s?i, s?i, s?b, s?b, s?b, s?I, s?I, s?I, s?s, s?o}", "do", &name,
+                       "{s:s, s?i, s?i, s?b, s?b, s?b, s?I, s?I, s?I, s?s, s?s, s?o}", "do", &name,
                        "controller", &w.controller, "lun", &w.lun, "read_only", &w.read_only,
                        "force", &w.force, "cached", &w.cached, "size", &w.size, "iops", &w.iops,
-                       "bandwidth", &w.bandwidth, "type", &w.type, "files", &w.files) < 0)
+                       "bandwidth", &w.bandwidth, "type", &w.type, "format", &w.format, "files",
+                       &w.files) < 0)
         return problem_set(why, -EINVAL, "%s", error.text);
     for (unsigned i = 0; i < ARRAY_SIZE(verbs); i++) {
         if (strcmp(verbs[i].name, name) != 0)

@@ -111,7 +111,8 @@ static int run_until_off(struct machine *m, struct problem *why)
     }
 }
 
-/* In the child of the keeper. */
+/* In the child of the keeper. Whatever has to be opened is, then the rights to open go, then there
+ * are threads. */
 static int worker(void *arg)
 {
     const struct task *t = arg;
@@ -120,8 +121,9 @@ static int worker(void *arg)
     int status = EXIT_ERROR;
 
     if (machine_create(&m, t->config, t->files, t->console, t->control, &why) < 0 ||
-        machine_build(m, &why) < 0 || console_start(t->console, &why) < 0 ||
-        (!t->options->no_sandbox && sandbox_enter(t->config, &why) < 0))
+        console_start(t->console, &why) < 0 ||
+        (!t->options->no_sandbox && sandbox_enter(t->config, &why) < 0) ||
+        machine_build(m, &why) < 0)
         (void)fail(&why);
     else
         status = run_until_off(m, &why);

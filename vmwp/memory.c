@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include "lib/bits.h"
 
 #define LARGE_PAGE (2ULL << 20)
@@ -62,20 +63,11 @@ static uint8_t *map_large(uint64_t size, bool pinned)
 /* Makes it present, and the module pin what is locked. */
 static int lock(const struct memory_region *r, struct problem *why)
 {
-    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
-    int err;
+    int err = mlock(r->host, r->size) < 0 ? -errno : 0;
 
-    if (mlock(r->host, r->size) == 0)
-        return 0;
-    err = -errno;
-    (void)getrlimit(RLIMIT_MEMLOCK, &limit);
-    if (limit.rlim_cur == RLIM_INFINITY)
-        return problem_set(why, err, "memory_pinned: the host cannot give %llu MiB: %s",
-                           (unsigned long long)(r->size / MIB), strerror(-err));
-    return problem_set(why, err,
-                       "memory_pinned: %llu MiB cannot be locked: %s; RLIMIT_MEMLOCK is %llu MiB",
-                       (unsigned long long)(r->size / MIB), strerror(-err),
-                       (unsigned long long)(limit.rlim_cur / MIB));
+    return err ? problem_set(why, err, "memory_pinned: the host cannot give %llu MiB: %s",
+                             (unsigned long long)(r->size / MIB), strerror(-err))
+               : 0;
 }
 
 static int region_add(struct memory *m, uint64_t start, uint64_t size, bool pinned,
@@ -95,16 +87,35 @@ static int region_add(struct memory *m, uint64_t start, uint64_t size, bool pinn
     return pinned ? lock(r, why) : 0;
 }
 
-int memory_create(struct memory *m, uint64_t size, bool pinned, struct problem *why)
+/* Root may, and raises the limit for the worker that it becomes. */
+static int may_lock(uint64_t size, struct problem *why)
 {
-    uint64_t low = min_u64(size, MEMORY_LOW_END), limit = memory_limit(pinned);
-    int err;
+    struct rlimit limit;
 
-    *m = (struct memory){.count = 0};
+    if (geteuid() == 0 || getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_max >= size)
+        return 0;
+    return problem_set(
+        why, -EPERM, "memory_pinned: %llu MiB cannot be locked; RLIMIT_MEMLOCK is %llu MiB",
+        (unsigned long long)(size / MIB), (unsigned long long)(limit.rlim_max / MIB));
+}
+
+int memory_check(uint64_t size, bool pinned, struct problem *why)
+{
+    uint64_t limit = memory_limit(pinned);
+
     if (size > limit)
         return problem_set(why, -ENOMEM, "memory: %llu MiB are wanted, the host has %llu MiB%s",
                            (unsigned long long)(size / MIB), (unsigned long long)(limit / MIB),
                            pinned ? " available" : " with swap");
+    return pinned ? may_lock(size, why) : 0;
+}
+
+int memory_create(struct memory *m, uint64_t size, bool pinned, struct problem *why)
+{
+    uint64_t low = min_u64(size, MEMORY_LOW_END);
+    int err;
+
+    *m = (struct memory){.count = 0};
     err = region_add(m, 0, low, pinned, why);
     if (!err)
         err = region_add(m, MEMORY_HIGH_START, size - low, pinned, why);

@@ -27,6 +27,10 @@ struct memory {
     unsigned count;
 };
 
+/** Whether the host has so much, and we may lock it if it is to be pinned; else -errno with *why.
+ * It asks what a worker in its sandbox cannot ask any more. */
+int memory_check(uint64_t size, bool pinned, struct problem *why);
+
 /**
  * Allocate `size` bytes, a multiple of 2 MiB, all of it zero, in large pages where the host has
  * them. It becomes present when it is used; if it is to be pinned, now, and locked. -errno with

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/fs.h>
+#include <linux/io_uring.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -14,14 +16,14 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
 #include "abi/mshv.h"
 #include "lib/bits.h"
 
-#define NOBODY      65534U
-#define BLOCK_IOCTL 0x12U /* linux/fs.h */
+#define NOBODY 65534U
 
 /*
  * A partition, its VPs, a client; files that are open already; chains of disk images, and three for
@@ -62,10 +64,24 @@ static int limit(int resource, uint64_t value, const char *name, struct problem 
 
     if (setrlimit(resource, &wanted) == 0)
         return 0;
-    /* It is lower already, and may not be raised: that is as good. */
-    if (errno != EPERM || getrlimit(resource, &now) < 0 || now.rlim_max > value)
-        return problem_set(why, -errno, "sandbox: limit of %s: %m", name);
-    return 0;
+    /* It is lower already, and may be raised no further than this. */
+    if (errno == EPERM && getrlimit(resource, &now) == 0 && now.rlim_max <= value) {
+        now.rlim_cur = now.rlim_max;
+        if (setrlimit(resource, &now) == 0)
+            return 0;
+    }
+    return problem_set(why, -errno, "sandbox: limit of %s: %m", name);
+}
+
+/* Landlock and no_new_privs are of a thread: one that runs already would keep what it has. Without
+   /proc nobody can tell; the filter of system calls reaches all threads by itself. */
+static int step_alone(struct problem *why)
+{
+    struct stat st;
+
+    if (stat("/proc/self/task", &st) < 0 || st.st_nlink == 3)
+        return 0;
+    return problem_set(why, -EBUSY, "sandbox: %ld threads run already", (long)st.st_nlink - 2);
 }
 
 /* Bounds for a worker that a guest has taken over: no core with guest memory, few descriptors. */
@@ -157,7 +173,6 @@ static const int allowed[] = {
     SCMP_SYS(fallocate),
     SCMP_SYS(ftruncate),
     SCMP_SYS(io_uring_enter),
-    SCMP_SYS(io_uring_register),
     SCMP_SYS(eventfd2),
     SCMP_SYS(epoll_create1),
     SCMP_SYS(epoll_ctl),
@@ -183,7 +198,6 @@ static const int allowed[] = {
     SCMP_SYS(restart_syscall),
     SCMP_SYS(getpid),
     SCMP_SYS(gettid),
-    SCMP_SYS(tgkill),
     SCMP_SYS(exit),
     SCMP_SYS(exit_group),
     SCMP_SYS(getrandom),
@@ -198,6 +212,7 @@ static const struct {
     {SCMP_SYS(openat), EACCES},
     {SCMP_SYS(open), EACCES},
     {SCMP_SYS(readlink), EACCES},
+    {SCMP_SYS(newfstatat), EACCES}, /* it takes paths as well; see lib/hosted/fd.h */
     {SCMP_SYS(prctl), EPERM},
     {SCMP_SYS(sched_getaffinity), EPERM},
     {SCMP_SYS(prlimit64), EPERM},
@@ -209,12 +224,33 @@ static int rule(scmp_filter_ctx filter, int call, struct scmp_arg_cmp cmp)
     return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &cmp);
 }
 
+/* Calls that are allowed with these values of their second argument. */
+static const struct {
+    int call;
+    scmp_datum_t value;
+} commands[] = {
+    {SCMP_SYS(ioctl), TCGETS},
+    /* sizes of block devices, and giving space back */
+    {SCMP_SYS(ioctl), BLKGETSIZE64},
+    {SCMP_SYS(ioctl), BLKSSZGET},
+    {SCMP_SYS(ioctl), BLKPBSZGET},
+    {SCMP_SYS(ioctl), BLKZEROOUT},
+    {SCMP_SYS(ioctl), BLKDISCARD},
+    /* of descriptors that are there, and of those that come with requests for disks */
+    {SCMP_SYS(fcntl), F_SETFD},
+    {SCMP_SYS(fcntl), F_GETFL},
+    {SCMP_SYS(fcntl), F_SETFL},
+    {SCMP_SYS(fcntl), F_DUPFD_CLOEXEC},
+    {SCMP_SYS(fcntl), F_OFD_SETLK},
+    {SCMP_SYS(fcntl), F_OFD_GETLK},
+    /* who hears of a ring; its restrictions stay */
+    {SCMP_SYS(io_uring_register), IORING_REGISTER_EVENTFD},
+    {SCMP_SYS(io_uring_register), IORING_UNREGISTER_EVENTFD},
+};
+
 /* Calls of which only some forms are allowed. */
 static int rules_by_argument(scmp_filter_ctx filter)
 {
-    /* Of descriptors that are there, and of those that come with requests for disks. */
-    static const int controls[] = {F_SETFD,         F_GETFL,     F_SETFL,
-                                   F_DUPFD_CLOEXEC, F_OFD_SETLK, F_OFD_GETLK};
     const uint64_t exec = PROT_EXEC;
     int err = rule(filter, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, exec, 0));
 
@@ -223,17 +259,12 @@ static int rules_by_argument(scmp_filter_ctx filter)
     if (!err)
         err =
             rule(filter, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+    if (!err) /* our own threads, and not those of another worker, who is the same user */
+        err = rule(filter, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
     if (!err)
         err = rule(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xFF00, MSHV_IOCTL << 8));
-    if (!err)
-        err = rule(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, TCGETS));
-    for (size_t i = 0; i < ARRAY_SIZE(controls) && !err; i++)
-        err = rule(filter, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)controls[i]));
-    if (!err) /* sizes of block devices, and giving space back */
-        err = rule(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xFF00, BLOCK_IOCTL << 8));
-    if (!err) /* fstat() */
-        err = rule(filter, SCMP_SYS(newfstatat),
-                   SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+    for (size_t i = 0; i < ARRAY_SIZE(commands) && !err; i++)
+        err = rule(filter, commands[i].call, SCMP_A1(SCMP_CMP_EQ, commands[i].value));
     return err;
 }
 
@@ -256,6 +287,10 @@ static int step_seccomp(struct problem *why)
     int err = filter ? rules_add(filter) : -ENOMEM;
 
     if (!err)
+        err = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    if (!err) /* the 32-bit way in ends the worker as well, and not only the thread that takes it */
+        err = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    if (!err)
         err = seccomp_load(filter);
     seccomp_release(filter);
     return err ? problem_set(why, err, "sandbox: seccomp: %s", strerror(-err)) : 0;
@@ -263,8 +298,10 @@ static int step_seccomp(struct problem *why)
 
 int sandbox_enter(const struct config *config, struct problem *why)
 {
-    int err = step_limits(config, why);
+    int err = step_alone(why);
 
+    if (!err)
+        err = step_limits(config, why);
     if (!err)
         err = step_user(config, why);
     if (!err)

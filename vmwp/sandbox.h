@@ -5,14 +5,15 @@
 #include "vmwp/config.h"
 
 /*
- * Privilege only falls: first what does not hinder the setup, then, before the first VP runs,
- * everything else. What remains afterwards is the descriptors that are open, threads, memory.
+ * Privilege only falls: first what does not hinder the setup, then, before there is a partition or
+ * a second thread, everything else. What remains afterwards is the descriptors that are open,
+ * threads, memory. docs/trust.md says what may be done with them.
  */
 
 /** At the start: no descriptors but the standard three, which all exist. */
 void sandbox_descriptors(void);
 
-/** After the setup. 0, or -errno with *why. */
+/** After the setup, by the only thread. 0, or -errno with *why. */
 int sandbox_enter(const struct config *config, struct problem *why);
 
 #endif

@@ -36,7 +36,7 @@ static int check_file(struct host_file *h, const char *path, bool repair,
 
     if (err)
         return err;
-    err = format_probe(&h->file, &format);
+    err = format_probe(&h->file, path, &format);
     if (err)
         return problem_set(why, err, "%s: %s", path, strerror(-err));
     if (!format->check)

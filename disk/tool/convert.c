@@ -42,7 +42,7 @@ static int convert_open(const struct convert *c, struct disk *from, struct probl
     if (how.sector_size == 0 && !info.optical && format != &format_raw)
         how.sector_size = info.sector_size;
     how.size = align_up(info.size, how.sector_size ? how.sector_size : DISK_SECTOR);
-    err = output_begin(&out, c->to, c->force, why);
+    err = output_begin(&out, c->to, DISK_MODE, c->force, why);
     if (err)
         return err;
     err = output_format(&out, format, &how, why);

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "disk/tool/tool.h"
 
 struct create {
@@ -95,6 +96,28 @@ static int with_parent(struct create *c, struct layer **parent, struct problem *
     return 0;
 }
 
+int output_format(struct output *o, const struct disk_format *format,
+                  const struct format_create *how, struct problem *why)
+{
+    struct problem inner = {{0}};
+    struct host_file *h;
+    int fd = dup(o->fd), err;
+
+    if (!format->create)
+        err = problem_set(&inner, -ENOTSUP, "images of this format are not made here");
+    else
+        err = fd < 0 ? -errno : host_file_adopt(&h, fd, true);
+    if (!err) {
+        err = format->create(&h->file, how, &inner);
+        host_file_close(h);
+    } else if (fd >= 0) {
+        (void)close(fd);
+    }
+    return err ? problem_set(why, err, "%.250s: %.250s", o->path,
+                             inner.text[0] ? inner.text : strerror(-err))
+               : 0;
+}
+
 static int create(struct create *c, struct problem *why)
 {
     const struct disk_format *format;
@@ -108,7 +131,7 @@ static int create(struct create *c, struct problem *why)
     if (c->parent)
         err = with_parent(c, &parent, why);
     if (!err)
-        err = output_begin(&out, c->path, c->force, why);
+        err = output_begin(&out, c->path, DISK_MODE, c->force, why);
     if (!err) {
         err = output_format(&out, format, &c->how, why);
         if (err)

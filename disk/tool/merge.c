@@ -57,7 +57,7 @@ static int note_write(const struct merge *m, struct problem *why)
 {
     size_t length = strlen(m->parent);
     struct output out;
-    int err = output_begin(&out, m->note, true, why);
+    int err = output_begin(&out, m->note, DISK_MODE, true, why);
 
     if (err)
         return err;

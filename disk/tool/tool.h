@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include "disk/disk_priv.h"
+#include "lib/hosted/output.h"
 
 /* What the verbs of bhdisk share. */
 
@@ -59,22 +60,11 @@ void progress_start(struct progress *p, const char *what);
 bool progress_show(void *p, uint64_t done, uint64_t all);
 void progress_end(struct progress *p);
 
-/* output.c */
+/* create.c */
 
-/** A new file under a temporary name in its folder until it is complete. */
-struct output {
-    const char *path;
-    bool force;
-    char temporary[4096];
-    int fd;
-};
+/** What a disk is made with; the umask applies. */
+#define DISK_MODE 0666
 
-int output_begin(struct output *o, const char *path, bool force, struct problem *why);
-/** Durable under its name. The temporary one is gone in any case. */
-int output_commit(struct output *o, struct problem *why);
-void output_drop(struct output *o);
-/** Make the names in the folder of a file durable; 0 or -errno. */
-int folder_flush(const char *path);
 /** Make the file an image. */
 int output_format(struct output *o, const struct disk_format *format,
                   const struct format_create *how, struct problem *why);

@@ -24,6 +24,7 @@ sys.path[:0] = [str(TREE / "tools"), str(HERE)]
 from bh import child, debian, disk, guest, initramfs, paths, report, vhost  # noqa: E402
 import storage_data  # noqa: E402
 import storage_life  # noqa: E402
+import storage_sandbox  # noqa: E402
 from machine import FAILURES, Machine, expect  # noqa: E402 (paths come first)
 from storage import SCRATCH, Storage, section  # noqa: E402
 
@@ -43,7 +44,7 @@ def check_boot(run):
     for processors in rows:
         run.number += 1
         path = f"/tmp/vm{run.number}"
-        text = child.config(f"vm{run.number}", f"{child.GUEST_APPEND} bh.mode=marker",
+        text = child.config(f"vm{run.number}", f"{child.GUEST_APPEND} {child.MARKER_APPEND}",
                             memory="512M", processors=processors, kernel=f"{home}/vmlinuz",
                             initrd=f"{home}/initrd.img", console=f"file:{path}.log",
                             more=section(f"{home}/{guest.DISK}"))
@@ -99,7 +100,8 @@ def checks_of(names):
 
 
 CHECKS = {"boot": check_boot, "facts": check_facts, **checks_of(vars(storage_data)),
-          **checks_of(vars(storage_life)), "bad-input": check_bad_input, "logs": check_logs}
+          **checks_of(vars(storage_life)), **checks_of(vars(storage_sandbox)),
+          "bad-input": check_bad_input, "logs": check_logs}
 
 
 def build_image(child_kernel):
@@ -113,6 +115,7 @@ def build_image(child_kernel):
     pairs[f"{child.HOME}/initrd.img"] = initrd
     for name in ("run.sh", "checks.sh"):
         pairs[f"/tests/{name}"] = HERE / "guest" / name
+    pairs["/tests/vmwp-hostile"] = paths.BUILD / "tests/vmwp/vmwp-hostile"
     image = OURS / f"parent-{child_kernel}.img"
     paths.write_whole(image, initramfs.build("6.1-cloud", modules=("ext4",), compress=False,
                                              files=list(pairs.items())))

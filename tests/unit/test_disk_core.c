@@ -391,12 +391,13 @@ static void *grower_main(void *arg)
     struct disk_info info;
     struct problem p;
 
-    while (!atomic_load(&g->stop) && g->count < 40) {
+    /* Once at least, however late this thread begins. */
+    do {
         disk_info(g->disk, &info);
         if (disk_grow(g->disk, info.size + MIB, &p) < 0)
             return arg;
         g->count++;
-    }
+    } while (!atomic_load(&g->stop) && g->count < 40);
     return NULL;
 }
 
@@ -650,7 +651,7 @@ static void test_parents_that_do_not_fit(void **state)
     assert_int_equal(open_error("x.vhd", true, "not the one it was made from"), -ESTALE);
     assert_int_equal(unlink(path_of("base.vhd")), 0);
     make("base.vhd", &format_raw, how, NULL);
-    assert_int_equal(open_error("x.vhd", true, "not the one it was made from"), -ESTALE);
+    assert_int_equal(open_error("x.vhd", true, "base.vhd: no valid footer"), -EINVAL);
     assert_int_equal(mkdir(path_of("dir"), 0700), 0);
     assert_int_equal(open_error("dir", true, "neither a file nor a block device"), -EINVAL);
     assert_int_equal(open_error("nothing", true, "nothing: No such file"), -ENOENT);
@@ -751,6 +752,95 @@ static void test_formats(void **state)
     assert_int_equal(open_error("b", true, "b: the checksum of the footer is wrong"), -EINVAL);
 }
 
+static int by_name(const char *name, const char *format, const char **found)
+{
+    const struct disk_options options = {.cached = true, .format = format, .by_name = true};
+    struct disk *disk = NULL;
+    struct disk_info info;
+    int err = disk_open(&disk, path_of(name), &options, &why);
+
+    if (err)
+        return err;
+    disk_info(disk, &info);
+    *found = info.format;
+    return disk_close(disk);
+}
+
+/* With `by_name` a guest cannot make its raw disk be taken for something else. */
+static void test_formats_by_name(void **state)
+{
+    const char *found = NULL;
+
+    make("a", &format_raw, (struct format_create){.size = MIB}, NULL);
+    assert_int_equal(by_name("a", NULL, &found), 0);
+    assert_string_equal(found, "raw");
+    make("secret.vhd", &format_vhd, (struct format_create){.size = MIB}, NULL);
+    make("a.img", &format_vhd, (struct format_create){.size = MIB}, "secret.vhd");
+    assert_int_equal(by_name("a.img", NULL, &found), -EINVAL);
+    assert_non_null(strstr(why.text, "a.img: looks like vhd, which the guest of a raw disk"));
+    assert_int_equal(by_name("a.img", "raw", &found), 0);
+    assert_string_equal(found, "raw");
+    assert_int_equal(by_name("a.img", "vhd", &found), 0);
+    assert_string_equal(found, "vhd");
+    make("x.VHD", &format_vhd, (struct format_create){.size = MIB}, NULL);
+    assert_int_equal(by_name("x.VHD", NULL, &found), 0);
+    assert_string_equal(found, "vhd");
+    /* The name decides, not the file. */
+    make("y.iso", &format_raw, (struct format_create){.size = MIB}, NULL);
+    make("y.vhdx", &format_vhd, (struct format_create){.size = MIB}, NULL);
+    make("y.avhd", &format_raw, (struct format_create){.size = MIB}, NULL);
+    assert_int_equal(by_name("y.iso", NULL, &found), -EINVAL);
+    assert_non_null(strstr(why.text, "y.iso: no disc"));
+    assert_true(by_name("y.vhdx", NULL, &found) < 0);
+    assert_true(by_name("y.avhd", NULL, &found) < 0);
+}
+
+/* A parent has the format of its child, whatever its name and contents are. */
+static void test_formats_of_parents(void **state)
+{
+    struct disk_options options = {.cached = true, .by_name = true};
+    struct disk *disk = NULL;
+
+    make("base.img", &format_vhd, (struct format_create){.size = MIB}, NULL);
+    make("x.vhd", &format_vhd, (struct format_create){.size = MIB}, "base.img");
+    assert_int_equal(disk_open(&disk, path_of("x.vhd"), &options, &why), 0);
+    assert_int_equal(disk_close(disk), 0);
+}
+
+static unsigned threads(void)
+{
+    struct stat st;
+
+    assert_int_equal(stat("/proc/self/task", &st), 0);
+    return (unsigned)st.st_nlink - 2;
+}
+
+/* With `later` there is no thread before disk_start(). */
+static void test_later(void **state)
+{
+    const struct disk_options options = {.cached = true, .later = true};
+    const unsigned before = threads();
+    struct iovec iov = {calloc(1, 4096), 4096};
+    struct disk_request r = {
+        .op = DISK_WRITE, .length = 4096, .iov = &iov, .iov_count = 1, .done = note};
+    struct disk_queue *q;
+    struct disk *disk;
+
+    make("d.vhd", &format_vhd, (struct format_create){.size = MIB}, NULL);
+    assert_int_equal(disk_open(&disk, path_of("d.vhd"), &options, &why), 0);
+    assert_int_equal(disk_close(disk), 0);
+    assert_int_equal(disk_open(&disk, path_of("d.vhd"), &options, &why), 0);
+    assert_int_equal(threads(), before);
+    assert_int_equal(disk_start(disk), 0);
+    assert_int_equal(disk_start(disk), 0);
+    assert_int_equal(threads(), before + 1);
+    q = queue(&engine_uring);
+    assert_int_equal(run(q, disk, &r), 0);
+    free(iov.iov_base);
+    disk_queue_destroy(q);
+    assert_int_equal(disk_close(disk), 0);
+}
+
 /* poll() on the descriptor of a queue sees all kinds of ends. */
 static void test_descriptor(void **state)
 {
@@ -800,6 +890,9 @@ int main(void)
         ROW(test_loops),
         ROW(test_sizes_of_parents),
         ROW(test_formats),
+        ROW(test_formats_by_name),
+        ROW(test_formats_of_parents),
+        ROW(test_later),
         ROW(test_load_raw),
         ROW(test_load_vhd),
         ROW(test_load_chain),

@@ -74,6 +74,24 @@ static void test_disks(void **state)
     assert_string_equal(c.disk[3].path, "");
 }
 
+static void test_formats(void **state)
+{
+    assert_int_equal(parse(LEAST DISK DISK "format = raw\n" DISK "format = vhd\n" DISK
+                                           "format = vhdx\n" DISK "type = dvd\nformat = iso\n"),
+                     0);
+    assert_null(c.disk[0].format);
+    assert_string_equal(c.disk[1].format, "raw");
+    assert_string_equal(c.disk[2].format, "vhd");
+    assert_string_equal(c.disk[3].format, "vhdx");
+    assert_string_equal(c.disk[4].format, "iso");
+    fails(LEAST DISK "format = qcow2\n", "line 7: format is raw, vhd, vhdx or iso, not 'qcow2'");
+    fails(LEAST DISK "format = RAW\n", "line 7: format is raw, vhd, vhdx or iso, not 'RAW'");
+    fails(LEAST DISK "format = raw\nformat = vhd\n", "line 8: 'format' is given twice");
+    fails(LEAST DISK "format = iso\n", "line 5: format iso goes with type dvd, others do not");
+    fails(LEAST "[disk]\nformat = raw\ntype = dvd\n",
+          "line 5: format iso goes with type dvd, others do not");
+}
+
 static void test_bad_disks(void **state)
 {
     fails(LEAST "[disk]\n", "line 5: 'path' in [disk] is missing");
@@ -208,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_disks),   cmocka_unit_test(test_bad_disks),
         cmocka_unit_test(test_form),    cmocka_unit_test(test_values),
         cmocka_unit_test(test_lengths), cmocka_unit_test(test_load),
+        cmocka_unit_test(test_formats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,8 @@ HOME = "/usr/lib/bulkhead"
 CHILD_APPEND = "console=ttyS0 quiet panic=-1 bh.role=child"
 # A child with a disk of its own, in the parent's store.
 GUEST_APPEND = f"root=LABEL={guest.LABEL} console=ttyS0 quiet panic=-1"
+# It says its one line and ends. A getty would hang the terminal up, and with it lose that line.
+MARKER_APPEND = "bh.mode=marker systemd.mask=serial-getty@ttyS0.service"
 # Changes of these make the module old.
 MODULE_SOURCES = ("vid", "abi", "tools/vid", "tools/bh/kbuild.py")
 
@@ -69,7 +71,7 @@ def files(kernel, child_kernel=None):
              _written("child.conf", config("child", CHILD_APPEND))),
             ("/etc/bulkhead/debian.conf", _written("debian.conf", guest_config())),
             ("/etc/bulkhead/marker.conf",
-             _written("marker.conf", guest_config("bh.mode=marker")))]
+             _written("marker.conf", guest_config(MARKER_APPEND)))]
 
 
 def parent_image(kernel, child_kernel=None):

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "disk/disk.h"
 #include "lib/bits.h"
+#include "lib/hosted/output.h"
 
 enum { EXIT_DONE, EXIT_REFUSED, EXIT_WRONG_USAGE };
 
@@ -23,6 +24,7 @@ struct arguments {
     const char *socket;
     int controller, lun;
     const char *value; /* after CONTROLLER:LUN */
+    const char *format;
     bool dvd, read_only, cached, force;
     json_int_t iops, bandwidth;
 };
@@ -32,6 +34,7 @@ struct request {
     json_t *object;
     int file[FILES_MAX];
     unsigned files;
+    struct output output; /* what the machine writes; it gets its name when that is complete */
 };
 
 struct verb {
@@ -71,10 +74,12 @@ static int add_file(struct request *r, json_t *names, const char *path, int flag
     return 0;
 }
 
-/* The image and its parents: it is opened here to see which they are. */
-static int add_chain(struct request *r, const char *path, bool read_only)
+/* The image and its parents: it is opened here to see which they are. As in the worker, what the
+ * file holds does not decide what it is taken for. */
+static int add_chain(struct request *r, const char *path, const char *format, bool read_only)
 {
-    const struct disk_options options = {.read_only = true, .shared = true, .cached = true};
+    const struct disk_options options = {
+        .read_only = true, .shared = true, .cached = true, .format = format, .by_name = true};
     const char *paths[FILES_MAX];
     json_t *names = json_array();
     struct disk *disk;
@@ -108,8 +113,10 @@ static int make_add(const struct arguments *a, struct request *r)
     (void)json_object_set_new(r->object, "type", json_string(a->dvd ? "dvd" : "disk"));
     (void)json_object_set_new(r->object, "read_only", json_boolean(a->read_only));
     (void)json_object_set_new(r->object, "cached", json_boolean(a->cached));
+    if (a->format)
+        (void)json_object_set_new(r->object, "format", json_string(a->format));
     add_limits(a, r->object);
-    return add_chain(r, a->value, a->read_only || a->dvd);
+    return add_chain(r, a->value, a->dvd ? "iso" : a->format, a->read_only || a->dvd);
 }
 
 static int make_remove(const struct arguments *a, struct request *r)
@@ -128,7 +135,7 @@ static json_int_t size_parse(const char *text)
 
     errno = 0;
     v = strtoll(text, &end, 10);
-    if (errno || end == text || v < 0)
+    if (errno || text[0] < '0' || text[0] > '9')
         return -1;
     if (*end == 0)
         return v;
@@ -136,6 +143,20 @@ static json_int_t size_parse(const char *text)
     if (!unit || end[1] || v > (1LL << 62) >> (10 * (unit - units + 1)))
         return -1;
     return v << (10 * (unit - units + 1));
+}
+
+/* "CONTROLLER:LUN"; which there are the machine knows. */
+static bool place_parse(const char *text, struct arguments *a)
+{
+    const char *colon = strchr(text, ':');
+    size_t length = strlen(text);
+
+    if (!colon || length > 8 || strspn(text, "0123456789:") != length || colon == text ||
+        !colon[1] || strchr(colon + 1, ':'))
+        return false;
+    a->controller = atoi(text);
+    a->lun = atoi(colon + 1);
+    return true;
 }
 
 static int make_resize(const struct arguments *a, struct request *r)
@@ -151,7 +172,7 @@ static int make_medium(const struct arguments *a, struct request *r)
 {
     r->object = placed(a, "medium");
     (void)json_object_set_new(r->object, "force", json_boolean(a->force));
-    return a->value ? add_chain(r, a->value, true) : 0;
+    return a->value ? add_chain(r, a->value, "iso", true) : 0;
 }
 
 static int make_limit(const struct arguments *a, struct request *r)
@@ -169,11 +190,11 @@ static int make_counters(const struct arguments *a, struct request *r)
 
 static int make_record(const struct arguments *a, struct request *r)
 {
-    int fd = open(a->value, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    struct problem why;
 
-    if (fd < 0)
-        return fail_file(a->value);
-    r->file[r->files++] = fd;
+    if (output_begin(&r->output, a->value, 0600, a->force, &why) < 0)
+        return fail(why.text);
+    r->file[r->files++] = r->output.fd;
     r->object = json_pack("{s:s}", "do", "record");
     return 0;
 }
@@ -204,7 +225,8 @@ static int make_quit(const struct arguments *a, struct request *r)
 
 static const struct verb verbs[] = {
     {"add", "CONTROLLER:LUN FILE",
-     "put a disk there (--dvd --read-only --cached --iops N --bandwidth N)", true, 1, make_add},
+     "put a disk there (--dvd --read-only --format F --cached --iops N --bandwidth N)", true, 1,
+     make_add},
     {"remove", "CONTROLLER:LUN", "take a disk or drive away", true, 0, make_remove},
     {"resize", "CONTROLLER:LUN SIZE", "let a disk grow", true, 1, make_resize},
     {"insert", "CONTROLLER:LUN FILE", "another medium for a drive (--force)", true, 1, make_medium},
@@ -212,7 +234,8 @@ static const struct verb verbs[] = {
     {"limit", "CONTROLLER:LUN", "--iops N --bandwidth N, in a second; 0: none", true, 0,
      make_limit},
     {"counters", "", "what each disk has done, as JSON", false, 0, make_counters},
-    {"record", "FILE", "write the flight recorder of VMBus to a new file", false, 1, make_record},
+    {"record", "FILE", "write the flight recorder of VMBus to a new file (--force)", false, 1,
+     make_record},
     {"pause", "", "stop all processors and the clocks of the guest", false, 0, make_pause},
     {"resume", "", "let them go on", false, 0, make_resume},
     {"power-button", "", "press it", false, 0, make_power},
@@ -304,9 +327,26 @@ static int show(json_t *answer)
     return EXIT_DONE;
 }
 
+/* A file that was asked for is there as a whole, or not at all. */
+static int finish_output(struct output *o, int status)
+{
+    struct problem why;
+
+    if (o->fd < 0)
+        return status;
+    if (status != EXIT_DONE) {
+        output_drop(o);
+        return status;
+    }
+    if (output_commit(o, &why) == 0)
+        return EXIT_DONE;
+    (void)fail(why.text);
+    return EXIT_REFUSED;
+}
+
 static int run(const struct verb *v, const struct arguments *a)
 {
-    struct request r = {0};
+    struct request r = {.output.fd = -1};
     int status = EXIT_REFUSED, fd = -1;
 
     if (v->make(a, &r) == 0)
@@ -319,15 +359,16 @@ static int run(const struct verb *v, const struct arguments *a)
     if (fd >= 0)
         (void)close(fd);
     json_decref(r.object);
-    return status;
+    return finish_output(&r.output, status);
 }
 
 static int options_parse(int argc, char **argv, struct arguments *a)
 {
-    enum { DVD = 256, READ_ONLY, CACHED, FORCE, IOPS, BANDWIDTH };
+    enum { DVD = 256, READ_ONLY, FORMAT, CACHED, FORCE, IOPS, BANDWIDTH };
     static const struct option longs[] = {
         {"dvd", no_argument, NULL, DVD},
         {"read-only", no_argument, NULL, READ_ONLY},
+        {"format", required_argument, NULL, FORMAT},
         {"cached", no_argument, NULL, CACHED},
         {"force", no_argument, NULL, FORCE},
         {"iops", required_argument, NULL, IOPS},
@@ -345,6 +386,9 @@ static int options_parse(int argc, char **argv, struct arguments *a)
             break;
         case READ_ONLY:
             a->read_only = true;
+            break;
+        case FORMAT:
+            a->format = optarg;
             break;
         case CACHED:
             a->cached = true;
@@ -398,7 +442,7 @@ int main(int argc, char **argv)
     if (!v || left != 2 + v->place + v->values)
         return wrong_usage();
     a.socket = argv[optind];
-    if (v->place && sscanf(argv[optind + 2], "%d:%d", &a.controller, &a.lun) != 2)
+    if (v->place && !place_parse(argv[optind + 2], &a))
         return wrong_usage();
     if (v->values)
         a.value = argv[optind + 2 + v->place];

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* renameat2 */
+#include "lib/hosted/output.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "disk/tool/tool.h"
 
 /* The one temporary file of this process. The handler reads the name while `have_file` is set. */
 static char signal_path[4096];
@@ -39,16 +41,16 @@ static int folder_length(const char *path)
     return slash ? (int)(slash - path) + 1 : 0;
 }
 
-/* What mkostemp() makes is the owner's alone; a disk gets what the umask allows. */
-static void usual_mode(int fd)
+/* What mkostemp() makes is the owner's alone. */
+static void set_mode(int fd, mode_t mode)
 {
     mode_t mask = umask(0);
 
     (void)umask(mask);
-    (void)fchmod(fd, 0666 & ~mask);
+    (void)fchmod(fd, mode & ~mask);
 }
 
-int output_begin(struct output *o, const char *path, bool force, struct problem *why)
+int output_begin(struct output *o, const char *path, mode_t mode, bool force, struct problem *why)
 {
     int folder = folder_length(path), n;
     struct stat st;
@@ -67,7 +69,7 @@ int output_begin(struct output *o, const char *path, bool force, struct problem 
     if (o->fd < 0)
         return problem_set(why, -errno, "%s: %s", path, strerror(errno));
     watch(o->temporary);
-    usual_mode(o->fd);
+    set_mode(o->fd, mode);
     return 0;
 }
 
@@ -126,27 +128,5 @@ int output_commit(struct output *o, struct problem *why)
     err = folder_flush(o->path);
     return err ? problem_set(why, err, "%s: its folder cannot be flushed: %s", o->path,
                              strerror(-err))
-               : 0;
-}
-
-int output_format(struct output *o, const struct disk_format *format,
-                  const struct format_create *how, struct problem *why)
-{
-    struct problem inner = {{0}};
-    struct host_file *h;
-    int fd = dup(o->fd), err;
-
-    if (!format->create)
-        err = problem_set(&inner, -ENOTSUP, "images of this format are not made here");
-    else
-        err = fd < 0 ? -errno : host_file_adopt(&h, fd, true);
-    if (!err) {
-        err = format->create(&h->file, how, &inner);
-        host_file_close(h);
-    } else if (fd >= 0) {
-        (void)close(fd);
-    }
-    return err ? problem_set(why, err, "%.250s: %.250s", o->path,
-                             inner.text[0] ? inner.text : strerror(-err))
                : 0;
 }
