@@ -11,7 +11,7 @@ def check_verify(run):
     """Checksums of random writes, on each format, and three deep in a chain."""
     images = [run.image("verify", kind, "256M") for kind in FORMATS]
     images.append(run.image("fixed", "vhdx", "128M", "--fixed"))
-    images += [run.chain("verify", kind, "128M") for kind in ("vhd", "vhdx")]
+    images += [run.chain("verify-chain", kind, "128M") for kind in ("vhd", "vhdx")]
     seconds = 60 if run.full else 5
     path = run.child(f"verify bh.seconds={seconds}",
                      [section(i, controller=n % 2) for n, i in enumerate(images)], processors=2)
