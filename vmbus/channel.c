@@ -136,6 +136,11 @@ int vmbus_channel_receive(struct vmbus_channel *ch, struct vmbus_packet *packet,
     return broken(ch, err);
 }
 
+void vmbus_channel_poll(struct vmbus_channel *ch, bool poll)
+{
+    vmbus_ring_in_poll(&ch->in, poll);
+}
+
 static int send(struct vmbus_channel *ch, const struct vmbus_ring_send *s)
 {
     struct {

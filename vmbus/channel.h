@@ -90,6 +90,11 @@ struct vmbus_transfer_range {
 int vmbus_channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet, void *buf,
                           size_t size);
 
+/** From now on the VSP looks by itself for packets, without being signalled; or no longer: then it
+ * must call vmbus_channel_receive() once more before it waits. For a VSP that is about to look
+ * anyway, so that the guest need not leave its VP for a signal. */
+void vmbus_channel_poll(struct vmbus_channel *channel, bool poll);
+
 /** The range of DIRECT or TRANSFER after the one that was taken last: *cursor is 0 for the first.
  * False: there is none. */
 bool vmbus_packet_range(const struct vmbus_packet *packet, uint32_t *cursor,

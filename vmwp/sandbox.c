@@ -174,6 +174,8 @@ static const int allowed[] = {
     SCMP_SYS(ftruncate),
     SCMP_SYS(io_uring_enter),
     SCMP_SYS(eventfd2),
+    SCMP_SYS(timerfd_create),
+    SCMP_SYS(timerfd_settime),
     SCMP_SYS(epoll_create1),
     SCMP_SYS(epoll_ctl),
     SCMP_SYS(epoll_wait),

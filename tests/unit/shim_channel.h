@@ -41,6 +41,7 @@ struct vmbus_channel {
     unsigned out_room; /* packets that the guest's ring takes */
     bool broken, starved;
     atomic_uint signals; /* without the lock */
+    atomic_bool polled;
     unsigned full;
 };
 
@@ -123,6 +124,11 @@ int vmbus_channel_send(struct vmbus_channel *c, enum vmbus_packet_type type, uin
     }
     (void)pthread_mutex_unlock(&c->lock);
     return err;
+}
+
+void vmbus_channel_poll(struct vmbus_channel *c, bool poll)
+{
+    atomic_store(&c->polled, poll);
 }
 
 void vmbus_channel_signal(struct vmbus_channel *c)

@@ -140,6 +140,24 @@ static void test_receive_masked(void **state)
     assert_int_equal(receive(), 0);
 }
 
+/* A reader that polls is never signalled, and finds what is there when it no longer does. */
+static void test_receive_polled(void **state)
+{
+    vmbus_ring_in_poll(&in, true);
+    assert_int_equal(receive(), 0);
+    assert_int_equal(guest_control(&up)->interrupt_mask, 1);
+    assert_int_equal(guest_put(&up, 6, 2, 0, 1, NULL, 0), 0);
+    assert_int_equal(receive(), 1);
+    assert_int_equal(receive(), 0);
+    assert_int_equal(guest_control(&up)->read_index, 24);
+    assert_int_equal(guest_put(&up, 6, 2, 0, 2, NULL, 0), 0);
+    vmbus_ring_in_poll(&in, false);
+    assert_int_equal(receive(), 1);
+    assert_int_equal(receive(), 0);
+    assert_int_equal(guest_control(&up)->interrupt_mask, 0);
+    assert_int_equal(guest_put(&up, 6, 2, 0, 3, NULL, 0), 1);
+}
+
 static void test_receive_too_large(void **state)
 {
     static const uint64_t body[4];
@@ -443,6 +461,7 @@ int main(void)
         cmocka_unit_test_setup(test_open_bad_indices, setup),
         cmocka_unit_test_setup(test_receive, setup),
         cmocka_unit_test_setup(test_receive_masked, setup),
+        cmocka_unit_test_setup(test_receive_polled, setup),
         cmocka_unit_test_setup(test_receive_too_large, setup),
         cmocka_unit_test_setup(test_receive_bad, setup),
         cmocka_unit_test_setup(test_receive_room, setup),

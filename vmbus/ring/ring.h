@@ -34,6 +34,7 @@ struct vmbus_ring_in {
     uint32_t published; /* what the guest has been told of `read` */
     uint32_t write;     /* of the guest, as last seen */
     bool masked;        /* the guest has been told that it need not signal */
+    bool polled;        /* the reader looks by itself, also when the ring is empty */
     bool signal;        /* it waited for room, got some, and has not been signalled */
 };
 
@@ -84,11 +85,15 @@ int vmbus_ring_out_resume(struct vmbus_ring_out *out, const struct vmbus_ring *r
 
 /**
  * Take the next packet into `buf`, whose address is a multiple of 8. 1; 0: there is none, and the
- * guest has been told to signal the next; -EMSGSIZE: larger than `size`, and dropped; -EPIPE: the
+ * guest has been told to signal the next, unless the reader polls; -EMSGSIZE: larger than `size`, and dropped; -EPIPE: the
  * ring makes no sense.
  */
 int vmbus_ring_read(struct vmbus_ring_in *in, struct vmbus_ring_packet *packet, void *buf,
                     size_t size);
+
+/** From now on the reader looks by itself, or no longer: then it must read once more before it
+ * waits for a signal. */
+void vmbus_ring_in_poll(struct vmbus_ring_in *in, bool polled);
 
 /** Tell the guest what has been taken. 1: it waits for room and has some now, signal it; 0; -EPIPE.
  */

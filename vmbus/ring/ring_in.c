@@ -78,7 +78,7 @@ static int packet_waits(struct vmbus_ring_in *in)
     err = write_index_refresh(in);
     if (!err && in->read == in->write) {
         err = publish(in);
-        mask_set(in, false);
+        mask_set(in, in->polled);
         err = err ? err : write_index_refresh(in);
     }
     if (err)
@@ -87,6 +87,11 @@ static int packet_waits(struct vmbus_ring_in *in)
         return 0;
     mask_set(in, true);
     return 1;
+}
+
+void vmbus_ring_in_poll(struct vmbus_ring_in *in, bool polled)
+{
+    in->polled = polled;
 }
 
 /* Whether the lengths of a descriptor agree with each other and with what is in the ring. */

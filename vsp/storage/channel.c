@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 #include "vsp/storage/storage_priv.h"
 
@@ -15,6 +16,10 @@
  */
 
 #define NS_PER_MS 1000000ULL
+/* With so many requests in flight the next answer is near, and new requests are looked for then:
+ * the guest need not signal them. If no answer comes they are looked for after this time. */
+#define POLL_DEPTH     8U
+#define POLL_PERIOD_NS 4000000L
 
 static void tally(atomic_uint_fast64_t *counter, uint64_t n)
 {
@@ -111,12 +116,47 @@ static bool receive(struct channel *c)
     return !broken(c);
 }
 
+static void timer_set(struct channel *c, long period_ns)
+{
+    const struct timespec period = {0, period_ns};
+    const struct itimerspec t = {period, period};
+
+    (void)timerfd_settime(c->timer_fd, 0, &t, NULL);
+}
+
+/* The timer goes on for a period after it was needed last. */
+static void poll_decide(struct channel *c)
+{
+    bool poll = disk_queue_busy(c->queue) >= POLL_DEPTH;
+
+    vmbus_channel_poll(c->vmbus, poll);
+    c->polled |= poll;
+    if (poll && !c->timer_runs) {
+        timer_set(c, POLL_PERIOD_NS);
+        c->timer_runs = true;
+    }
+}
+
+static void timer_fired(struct channel *c)
+{
+    uint64_t count;
+
+    if (read(c->timer_fd, &count, sizeof(count)) < 0)
+        return;
+    if (!c->polled) {
+        timer_set(c, 0);
+        c->timer_runs = false;
+    }
+    c->polled = false;
+}
+
 /* Whether there was something. When no request is free the ring has to wait: an answer frees one.
  */
 static bool receive_batch(struct channel *c)
 {
     unsigned n = 0;
 
+    poll_decide(c);
     while (n < STORAGE_BATCH && c->free && !broken(c) && receive(c))
         n++;
     if (n == 0)
@@ -174,10 +214,15 @@ static int wait_ms(const struct channel *c)
  */
 static void channel_wait(struct channel *c)
 {
-    struct epoll_event events[3]; /* all that there can be, or the next sleep would be cut short */
+    struct epoll_event events[4]; /* all that there can be, or the next sleep would be cut short */
+
+    int n;
 
     tally(&c->waits, 1);
-    (void)epoll_wait(c->poll_fd, events, 3, wait_ms(c));
+    n = epoll_wait(c->poll_fd, events, 4, wait_ms(c));
+    for (int i = 0; i < n; i++)
+        if (events[i].data.fd == c->timer_fd)
+            timer_fired(c);
 }
 
 /* Finish all that is in flight; what limits hold back goes ahead now. */
@@ -244,7 +289,7 @@ static void serve(struct channel *c)
 
 static int poll_add(int poll_fd, int fd)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
 
     return epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
@@ -256,7 +301,12 @@ static int descriptors_open(struct channel *c)
     c->poll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (c->poll_fd < 0)
         return -errno;
+    c->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (c->timer_fd < 0)
+        return -errno;
     err = poll_add(c->poll_fd, c->wake_fd);
+    if (!err)
+        err = poll_add(c->poll_fd, c->timer_fd);
     if (!err)
         err = poll_add(c->poll_fd, disk_queue_fd(c->queue));
     return err ? err : poll_add(c->poll_fd, vmbus_channel_fd(c->vmbus));
@@ -285,6 +335,8 @@ static void channel_free(struct channel *c)
         (void)close(c->wake_fd);
     if (c->poll_fd >= 0)
         (void)close(c->poll_fd);
+    if (c->timer_fd >= 0)
+        (void)close(c->timer_fd);
     (void)sem_destroy(&c->started);
     free(c->packet);
     free(c->vectors);
@@ -354,7 +406,8 @@ int channel_create(struct channel **out, struct storage *s, struct vmbus_channel
 
     if (!c)
         return -ENOMEM;
-    *c = (struct channel){.storage = s, .vmbus = vmbus, .sub = sub, .wake_fd = -1, .poll_fd = -1};
+    *c = (struct channel){
+        .storage = s, .vmbus = vmbus, .sub = sub, .wake_fd = -1, .timer_fd = -1, .poll_fd = -1};
     (void)sem_init(&c->started, 0, 0);
     protocol_open(&c->protocol, sub == 0, s->version, s->sub_channel_max, STORAGE_TRANSFER_MAX);
     err = memory_get(c);

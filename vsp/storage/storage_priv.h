@@ -92,7 +92,10 @@ struct channel {
     /* Its own thread only (and save, while it is parked): */
     struct protocol protocol;
     struct disk_queue *queue;
-    int poll_fd; /* an epoll of the channel, the queue and wake_fd */
+    int poll_fd;  /* an epoll of the channel, the queue, wake_fd and timer_fd */
+    int timer_fd; /* bounds how long a request may wait that was not signalled */
+    bool timer_runs;
+    bool polled; /* since the timer has fired */
     bool signal; /* the guest may have to be told of something */
     unsigned scan_seen;
     struct request *requests, *free;
