@@ -90,11 +90,53 @@ static void xcr0_write(uint64_t v)
     __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
 }
 
+/*
+ * Most VPs use all components, the same debug registers and the same TSC_AUX. Writing these
+ * registers costs much more than reading them, so what is there already is not written.
+ */
+static void xcr0_change(uint64_t from, uint64_t to)
+{
+    if (from != to)
+        xcr0_write(to);
+}
+
+static void tsc_aux_load(uint64_t v)
+{
+    if (has_tsc_aux && cpu_rdmsr(MSR_TSC_AUX) != v)
+        cpu_wrmsr(MSR_TSC_AUX, v);
+}
+
+#define DR_READ(n, v)  __asm__ volatile("mov %%dr" #n ", %0" : "=r"(v))
+#define DR_WRITE(n, v) __asm__ volatile("mov %0, %%dr" #n : : "r"(v))
+
+static void dr_save(uint64_t dr[4])
+{
+    DR_READ(0, dr[0]);
+    DR_READ(1, dr[1]);
+    DR_READ(2, dr[2]);
+    DR_READ(3, dr[3]);
+}
+
+static void dr_load(const uint64_t dr[4])
+{
+    uint64_t there[4];
+
+    dr_save(there);
+    if (there[0] != dr[0])
+        DR_WRITE(0, dr[0]);
+    if (there[1] != dr[1])
+        DR_WRITE(1, dr[1]);
+    if (there[2] != dr[2])
+        DR_WRITE(2, dr[2]);
+    if (there[3] != dr[3])
+        DR_WRITE(3, dr[3]);
+}
+
 void xstate_save(struct xstate *x)
 {
     if (components) {
         x->xcr0 = xcr0_read();
-        xcr0_write(components); /* else a component that is switched off would be lost */
+        xcr0_change(x->xcr0, components); /* else a component that is off would be lost */
         __asm__ volatile("xsave64 (%0)"
                          :
                          : "r"(x->area), "a"(UINT32_MAX), "d"(UINT32_MAX)
@@ -104,30 +146,23 @@ void xstate_save(struct xstate *x)
     }
     if (has_tsc_aux)
         x->tsc_aux = cpu_rdmsr(MSR_TSC_AUX);
-    __asm__ volatile("mov %%dr0, %0" : "=r"(x->dr[0]));
-    __asm__ volatile("mov %%dr1, %0" : "=r"(x->dr[1]));
-    __asm__ volatile("mov %%dr2, %0" : "=r"(x->dr[2]));
-    __asm__ volatile("mov %%dr3, %0" : "=r"(x->dr[3]));
+    dr_save(x->dr);
 }
 
 void xstate_load(const struct xstate *x)
 {
     if (components) {
-        xcr0_write(components);
+        xcr0_change(xcr0_read(), components);
         __asm__ volatile("xrstor64 (%0)"
                          :
                          : "r"(x->area), "a"(UINT32_MAX), "d"(UINT32_MAX)
                          : "memory");
-        xcr0_write(x->xcr0);
+        xcr0_change(components, x->xcr0);
     } else {
         __asm__ volatile("fxrstor64 (%0)" : : "r"(x->area) : "memory");
     }
-    if (has_tsc_aux)
-        cpu_wrmsr(MSR_TSC_AUX, x->tsc_aux);
-    __asm__ volatile("mov %0, %%dr0" : : "r"(x->dr[0]));
-    __asm__ volatile("mov %0, %%dr1" : : "r"(x->dr[1]));
-    __asm__ volatile("mov %0, %%dr2" : : "r"(x->dr[2]));
-    __asm__ volatile("mov %0, %%dr3" : : "r"(x->dr[3]));
+    tsc_aux_load(x->tsc_aux);
+    dr_load(x->dr);
 }
 
 void xstate_live_xmm(uint64_t out[XSTATE_LIVE_XMM][2])
