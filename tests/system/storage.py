@@ -41,6 +41,7 @@ class Storage(Workers):
     def child(self, test, disks, **options):
         """Starts a child that does TEST with these [disk] sections; its path."""
         more = "".join(disks) + control(f"vm{self.number + 1}")
+        options.setdefault("memory", "512M")
         return self.start(f"{APPEND} bh.test={test}", more=more, **options)
 
     def go(self, path):
