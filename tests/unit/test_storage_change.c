@@ -123,6 +123,44 @@ static void test_attach(void **state)
 }
 
 /* Removal waits for what is in flight, and what comes meanwhile finds nothing there. */
+/* The serial number (VPD page 80h) of LUN 0 or 1 of a controller that differs from its neighbour in
+ * the last byte only, of a disk that has no identity. */
+static void serial_of(uint8_t controller, uint8_t lun, uint8_t serial[32])
+{
+    const struct storage_config config = {.instance = {{[15] = controller}}, .vp_count = 1};
+    const struct storage_unit u = {.kind = STORAGE_DISK, .disk = other};
+    const struct ask a = {.lun = lun,
+                          .data_in = 1,
+                          .cdb = {SCSI_INQUIRY, 1, VPD_SERIAL, 0, 36},
+                          .cdb_length = 6,
+                          .length = 36};
+    struct vstor_request r;
+
+    guest_close();
+    storage_destroy(storage);
+    memset(other->info.identity, 0, sizeof(other->info.identity));
+    assert_int_equal(storage_create(&storage, &config, &(struct storage_hooks){0}), 0);
+    assert_int_equal(storage_attach(storage, lun, &u), 0);
+    guest_open();
+    guest_initialize(channel);
+    r = guest_do(&a);
+    check_success(&r, 36);
+    memcpy(serial, guest_memory + 4, 32);
+}
+
+/* Guests take disks with one serial number for paths to the same disk. */
+static void test_identities(void **state)
+{
+    enum { CONTROLLERS = 4, LUNS = 4 };
+    uint8_t serial[CONTROLLERS * LUNS][32];
+
+    for (uint8_t i = 0; i < CONTROLLERS * LUNS; i++) {
+        serial_of(i / LUNS, i % LUNS, serial[i]);
+        for (unsigned j = 0; j < i; j++)
+            assert_memory_not_equal(serial[i], serial[j], 32);
+    }
+}
+
 static void test_remove_in_flight(void **state)
 {
     struct job job = {.put = NULL};
@@ -540,6 +578,7 @@ int main(void)
 #define ROW(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
     const struct CMUnitTest tests[] = {
         ROW(test_attach),
+        ROW(test_identities),
         ROW(test_remove_in_flight),
         ROW(test_remove_throttled),
         ROW(test_limits),

@@ -37,7 +37,8 @@ static int medium_of(const struct disk *disk, enum scsi_kind kind, bool read_onl
     return 0;
 }
 
-/* Who has no identity of its own is named by its place. */
+/* Who has no identity of its own is named by its place. Controllers may be numbered in the last
+ * byte of their names, so that the LUN goes into another one. */
 static void identity_of(const struct storage *s, unsigned lun, const struct disk *disk,
                         uint8_t *identity)
 {
@@ -50,7 +51,7 @@ static void identity_of(const struct storage *s, unsigned lun, const struct disk
     if (memcmp(identity, none, sizeof(none)) != 0)
         return;
     memcpy(identity, s->config.instance.bytes, sizeof(none));
-    identity[15] = (uint8_t)(identity[15] ^ lun);
+    identity[14] = (uint8_t)(identity[14] ^ lun);
 }
 
 static void luns_changed(struct storage *s, unsigned lun, bool there)
