@@ -388,6 +388,19 @@ static void test_broken(void **state)
     echo_works(relid, &up, &down);
 }
 
+/* A ring full of packets of no kind that anybody knows: a guest could refill it for ever, and the
+ * VSP's thread would never come back from it. */
+static void test_useless(void **state)
+{
+    unsigned n = 0;
+
+    while (guest_put(&up, 10, 2, 0, 1, "nothing.", 8) >= 0)
+        n++;
+    assert_true(n > 256);
+    breaks(relid, &echoes[0]);
+    close_channel(relid, 7);
+}
+
 static void test_open_bad_rings(void **state)
 {
     struct vmbus_msg_openchannel m = {.header.type = VMBUS_MSG_OPENCHANNEL,
@@ -604,6 +617,7 @@ int main(void)
         TEST(test_life),
         TEST(test_open_refused),
         TEST(test_slot_busy),
+        TEST(test_useless),
         TEST(test_hot_remove_and_add),
         TEST(test_subs),
         TEST(test_retarget),
