@@ -239,13 +239,23 @@ static void test_open_refused(void **state)
     echo_works(relid, &up, &down);
 }
 
-/* Nobody says when the slot is free: it is tried again. */
+/* A message without a slot waits, and is not tried again before somebody says that there is one. */
 static void test_slot_busy(void **state)
 {
+    unsigned busy;
+
     slot.tells = false;
     guest_connect(VMBUS_VERSION_5_3);
-    assert_int_equal(guest_offers(1), relid);
-    assert_true(slot.busy > 0);
+    guest_header(VMBUS_MSG_REQUESTOFFERS);
+    (void)guest_take(VMBUS_MSG_OFFERCHANNEL, 196);
+    busy = slot.busy;
+    assert_true(busy > 0);
+    (void)usleep(100000);
+    assert_false(slot.full);
+    assert_int_equal(slot.busy, busy);
+    slot.tells = true;
+    vmbus_server_retry(server);
+    (void)guest_take(VMBUS_MSG_ALLOFFERS_DELIVERED, 8);
 }
 
 static void test_hot_remove_and_add(void **state)
