@@ -193,6 +193,98 @@ static void test_remove_in_flight(void **state)
     assert_int_equal(atomic_load(&image->in_flight), 0);
 }
 
+/* 8 MiB and more in steps of 256 KiB, of which the disk has begun the first. */
+static void same_begin(uint32_t blocks)
+{
+    const struct ask a = {.cdb = {SCSI_WRITE_SAME_16, [11] = (uint8_t)(blocks >> 16),
+                                  [12] = (uint8_t)(blocks >> 8), [13] = (uint8_t)blocks},
+                          .cdb_length = 16,
+                          .length = 512};
+
+    guest_memory[0] = 1;
+    atomic_store(&image->held, true);
+    guest_put(channel, &a, 1);
+    shim_kick(channel);
+    while (atomic_load(&image->in_flight) == 0)
+        usleep(1000);
+}
+
+/* It did not go on with the second. */
+static void same_check_end(uint8_t srb_status)
+{
+    uint64_t transaction = 0;
+    struct vstor_packet v = {.header = {0}};
+
+    shim_disk_release(image);
+    while (transaction != 1)
+        v = wait_packet(channel, &transaction);
+    assert_int_equal(answer_of(&v).srb_status, srb_status);
+    assert_int_equal(atomic_load(&image->ops[DISK_WRITE]), 1);
+}
+
+static void test_remove_in_steps(void **state)
+{
+    struct job job = {.put = NULL};
+
+    same_begin(16384);
+    job_start(&job, detach_run);
+    while (guest_do(&ask_ready).srb_status != SRB_STATUS_INVALID_LUN)
+        ;
+    same_check_end(SRB_STATUS_INVALID_LUN);
+    job_end(&job);
+    assert_int_equal(job.result, 0);
+}
+
+static void test_reset_in_steps(void **state)
+{
+    same_begin(16384);
+    assert_int_equal(guest_say(channel, VSTOR_RESET_BUS, 0, 64), 0);
+    same_check_end(SRB_STATUS_BUS_RESET);
+}
+
+static void *close_run(void *arg)
+{
+    struct job *j = arg;
+
+    storage_device_ops.close(storage, channel, 0);
+    atomic_store(&j->ended, true);
+    return NULL;
+}
+
+static void test_close_in_steps(void **state)
+{
+    struct job job = {.put = NULL};
+
+    same_begin(16384);
+    job_start(&job, close_run);
+    usleep(50000);
+    assert_false(atomic_load(&job.ended));
+    shim_disk_release(image);
+    job_end(&job);
+    assert_int_equal(atomic_load(&image->ops[DISK_WRITE]), 1);
+    shim_channel_free(channel);
+    channel = NULL;
+}
+
+/* The guest tries again what would keep a pause waiting for long. */
+static void test_pause_in_steps(void **state)
+{
+    struct job job = {.put = NULL};
+
+    image->bytes = realloc(image->bytes, 16U << 20);
+    image->info.size = 16U << 20;
+    assert_int_equal(storage_grown(storage, 0), 0);
+    check_enumerate();
+    (void)guest_do(&ask_ready);
+    same_begin(32768);
+    job_start(&job, pause_run);
+    usleep(50000);
+    assert_false(atomic_load(&job.ended));
+    same_check_end(SRB_STATUS_BUSY);
+    job_end(&job);
+    storage_resume(storage);
+}
+
 /* Those that wait for their time are not waited for. */
 static void test_remove_throttled(void **state)
 {
@@ -580,6 +672,10 @@ int main(void)
         ROW(test_attach),
         ROW(test_identities),
         ROW(test_remove_in_flight),
+        ROW(test_remove_in_steps),
+        ROW(test_reset_in_steps),
+        ROW(test_close_in_steps),
+        ROW(test_pause_in_steps),
         ROW(test_remove_throttled),
         ROW(test_limits),
         ROW(test_grown),

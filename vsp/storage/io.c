@@ -198,10 +198,10 @@ static void step_done(struct disk_request *d, int error)
     struct request *r = container_of(d, struct request, disk);
     int next = error < 0 ? recover(r, error) : advance(r);
 
-    if (next > 0)
-        step_begin(r);
-    else
+    if (next <= 0)
         request_done(r, next);
+    else if (request_go_on(r))
+        step_begin(r);
 }
 
 int io_prepare(struct request *r)

@@ -352,7 +352,7 @@ void request_done(struct request *r, int error)
     answer_scsi(r, moved);
 }
 
-/* Why one that waits need not wait any more. */
+/* Why one that waits need not wait any more, or why one in steps does not go on. */
 enum verdict { WAIT, GO, ABORT, GONE, EMPTY };
 
 static enum verdict judge(const struct request *r, uint64_t now_ns, bool all)
@@ -374,18 +374,37 @@ static enum verdict judge(const struct request *r, uint64_t now_ns, bool all)
     return WAIT;
 }
 
-static void waiting_end(struct request *r, enum verdict verdict)
+/* End it for such a reason, not GO. */
+static void end_early(struct request *r, enum verdict verdict)
 {
-    if (verdict == GO) {
-        io_start(r);
-        return;
-    }
     if (verdict == EMPTY) {
         request_done(r, -ENOMEDIUM);
         return;
     }
     unit_leave(r);
     answer_transport(r, verdict == ABORT ? SRB_STATUS_BUS_RESET : SRB_STATUS_INVALID_LUN);
+}
+
+/* What can take minutes is not finished before a pause: the guest tries it again. */
+static bool too_long_for_pause(const struct request *r)
+{
+    const struct scsi_io *io = &r->task.io;
+
+    return atomic_load_explicit(&r->channel->storage->pausing, memory_order_relaxed) &&
+           io->kind == SCSI_IO_SAME && io->length > STORAGE_TRANSFER_MAX;
+}
+
+bool request_go_on(struct request *r)
+{
+    enum verdict verdict = judge(r, 0, true);
+
+    if (verdict != GO)
+        end_early(r, verdict);
+    else if (atomic_load_explicit(&r->channel->stop, memory_order_relaxed) || too_long_for_pause(r))
+        request_done(r, -EAGAIN);
+    else
+        return true;
+    return false;
 }
 
 bool request_start_waiting(struct channel *c, bool all)
@@ -402,7 +421,10 @@ bool request_start_waiting(struct channel *c, bool all)
             list_append(&c->waiting, r);
             continue;
         }
-        waiting_end(r, verdict);
+        if (verdict == GO)
+            io_start(r);
+        else
+            end_early(r, verdict);
         any = true;
     }
     return any;

@@ -171,6 +171,9 @@ bool request_start_waiting(struct channel *c, bool all);
 uint64_t request_next_start(const struct channel *c);
 /** It is not answered, and not in flight. */
 void request_drop(struct request *r);
+/** Between two steps: whether the next may begin. False: it has been ended, because its unit, its
+ * medium or its channel goes away, after a reset, or for a pause. */
+bool request_go_on(struct request *r);
 /** All that the disk had to do is done, or has failed. */
 void request_done(struct request *r, int error);
 
