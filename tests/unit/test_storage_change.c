@@ -459,6 +459,39 @@ static void test_dvd(void **state)
     shim_disk_free(iso2);
 }
 
+/* What the guest before has set does not bind the next one, which has never heard of it. */
+static void test_another_guest(void **state)
+{
+    static const uint8_t list[24] = {[4] = MODE_CACHING, 0x12};
+    struct disk *iso = shim_disk_new(2U << 20, 2048), *old;
+    const struct storage_unit u = {.kind = STORAGE_DVD, .disk = iso};
+    const struct ask lock = {.lun = 1, .cdb = {SCSI_PREVENT_ALLOW, 0, 0, 0, 1}, .cdb_length = 6};
+    const struct ask select = {
+        .cdb = {SCSI_MODE_SELECT_6, 0x10, 0, 0, 24}, .cdb_length = 6, .length = 24};
+    struct ask write = ask_rw(true, 0, 8, 1);
+    struct vstor_request r;
+
+    assert_int_equal(storage_attach(storage, 1, &u), 0);
+    check_enumerate();
+    r = guest_do(&lock);
+    check_success(&r, 0);
+    memcpy(guest_memory, list, sizeof(list));
+    r = guest_do(&select); /* writes through from now on */
+    check_success(&r, 24);
+    r = guest_do(&write);
+    check_success(&r, 4096);
+    assert_int_equal(atomic_load(&image->fua), 1);
+    guest_close();
+    guest_open();
+    guest_initialize(channel);
+    r = guest_do(&write);
+    check_success(&r, 4096);
+    assert_int_equal(atomic_load(&image->fua), 1);
+    assert_int_equal(storage_medium(storage, 1, NULL, false, &old), 0);
+    assert_ptr_equal(old, iso);
+    shim_disk_free(iso);
+}
+
 static void test_pause(void **state)
 {
     struct job job = {.put = NULL};
@@ -681,6 +714,7 @@ int main(void)
         ROW(test_grown),
         ROW(test_reset),
         ROW(test_dvd),
+        ROW(test_another_guest),
         ROW(test_pause),
         ROW(test_save),
         ROW(test_storm),

@@ -68,6 +68,14 @@ void storage_offer(const struct storage *s, struct vmbus_offer *offer)
     };
 }
 
+/* A guest opens the first channel, after a boot, a crash or a reload of its driver. */
+static void guest_begin(struct storage *s)
+{
+    s->version = 0;
+    for (unsigned i = 0; i < STORAGE_LUNS; i++)
+        unit_begin(&s->units[i]);
+}
+
 static int device_open(void *device, struct vmbus_channel *vmbus, unsigned sub)
 {
     struct storage *s = device;
@@ -77,7 +85,7 @@ static int device_open(void *device, struct vmbus_channel *vmbus, unsigned sub)
     if (sub < STORAGE_CHANNELS && !s->channels[sub]) {
         struct saved_channel *saved = s->saved[sub];
         if (sub == 0 && !saved)
-            s->version = 0;
+            guest_begin(s);
         err = channel_create(&s->channels[sub], s, vmbus, sub, saved);
         if (!err) {
             s->saved[sub] = NULL;

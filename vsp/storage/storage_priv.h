@@ -196,5 +196,7 @@ void storage_version_set(struct storage *s, uint16_t version);
 /* unit.c */
 
 void unit_reset(struct unit *u);
+/** A guest has opened the first channel. */
+void unit_begin(struct unit *u);
 
 #endif

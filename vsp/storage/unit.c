@@ -82,7 +82,6 @@ int storage_attach(struct storage *s, unsigned lun, const struct storage_unit *u
     struct scsi_device d = {
         .kind = unit->kind == STORAGE_DVD ? SCSI_OPTICAL : SCSI_DISK,
         .transfer_max = STORAGE_TRANSFER_MAX,
-        .write_cache = true,
     };
     struct limit limit;
     struct unit *u;
@@ -98,6 +97,7 @@ int storage_attach(struct storage *s, unsigned lun, const struct storage_unit *u
     if (err)
         return err;
     identity_of(s, lun, unit->disk, d.identity);
+    scsi_begin(&d);
     u = &s->units[lun];
     (void)pthread_mutex_lock(&u->lock);
     err = u->attached || u->changing ? -EEXIST : 0;
@@ -256,6 +256,14 @@ int storage_counters(struct storage *s, unsigned lun, struct storage_counters *c
     }
     (void)pthread_mutex_unlock(&u->lock);
     return err;
+}
+
+void unit_begin(struct unit *u)
+{
+    (void)pthread_mutex_lock(&u->lock);
+    if (u->attached)
+        scsi_begin(&u->scsi);
+    (void)pthread_mutex_unlock(&u->lock);
 }
 
 void unit_reset(struct unit *u)
