@@ -459,6 +459,30 @@ static void test_dvd(void **state)
     shim_disk_free(iso2);
 }
 
+/* The disk of an ejected medium is given back once, and not the one that was put in since. */
+static void test_ejected(void **state)
+{
+    struct disk *iso = shim_disk_new(2U << 20, 2048), *iso2 = shim_disk_new(2U << 20, 2048), *old;
+    const struct storage_unit u = {.kind = STORAGE_DVD, .disk = iso};
+    const struct ask eject = {.lun = 1, .cdb = {SCSI_START_STOP_UNIT, 0, 0, 0, 2}, .cdb_length = 6};
+
+    assert_int_equal(storage_ejected(storage, 1, &old), -ENOENT);
+    assert_int_equal(storage_attach(storage, 1, &u), 0);
+    check_enumerate();
+    assert_int_equal(storage_ejected(storage, 1, &old), -ENOENT);
+    (void)guest_do(&eject);
+    assert_int_equal(storage_medium(storage, 1, iso2, false, &old), 0);
+    assert_ptr_equal(old, iso);
+    assert_int_equal(storage_ejected(storage, 1, &old), -ENOENT);
+    (void)guest_do(&eject); /* is told of the medium */
+    (void)guest_do(&eject);
+    assert_int_equal(storage_ejected(storage, 1, &old), 0);
+    assert_ptr_equal(old, iso2);
+    assert_int_equal(storage_ejected(storage, 1, &old), -ENOENT);
+    shim_disk_free(iso);
+    shim_disk_free(iso2);
+}
+
 /* What the guest before has set does not bind the next one, which has never heard of it. */
 static void test_another_guest(void **state)
 {
@@ -715,6 +739,7 @@ int main(void)
         ROW(test_reset),
         ROW(test_dvd),
         ROW(test_another_guest),
+        ROW(test_ejected),
         ROW(test_pause),
         ROW(test_save),
         ROW(test_storm),

@@ -204,6 +204,24 @@ int storage_medium(struct storage *s, unsigned lun, struct disk *disk, bool forc
     return err;
 }
 
+int storage_ejected(struct storage *s, unsigned lun, struct disk **disk)
+{
+    struct unit *u = &s->units[lun < STORAGE_LUNS ? lun : 0];
+    int err;
+
+    (void)pthread_mutex_lock(&u->lock);
+    err = unit_check(u, lun);
+    if (!err && (!u->disk || scsi_medium_present(&u->scsi)))
+        err = -ENOENT;
+    if (!err) {
+        idle_wait(s, u);
+        *disk = u->disk;
+        u->disk = NULL;
+    }
+    (void)pthread_mutex_unlock(&u->lock);
+    return err;
+}
+
 int storage_grown(struct storage *s, unsigned lun)
 {
     struct unit *u = &s->units[lun < STORAGE_LUNS ? lun : 0];
