@@ -546,6 +546,29 @@ static void test_pause(void **state)
     guest_initialize(channel);
 }
 
+/* A channel that is being closed may still touch the guest's memory. */
+static void test_pause_while_closing(void **state)
+{
+    struct job close = {.put = NULL}, pause = {.put = NULL};
+
+    atomic_store(&image->held, true);
+    put_reads(1);
+    while (atomic_load(&image->in_flight) < 1)
+        usleep(1000);
+    job_start(&close, close_run);
+    usleep(50000);
+    job_start(&pause, pause_run);
+    usleep(50000);
+    assert_false(atomic_load(&close.ended));
+    assert_false(atomic_load(&pause.ended));
+    shim_disk_release(image);
+    job_end(&close);
+    job_end(&pause);
+    storage_resume(storage);
+    shim_channel_free(channel);
+    channel = NULL;
+}
+
 static void take_reads(unsigned n, bool *seen)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -741,6 +764,7 @@ int main(void)
         ROW(test_another_guest),
         ROW(test_ejected),
         ROW(test_pause),
+        ROW(test_pause_while_closing),
         ROW(test_save),
         ROW(test_storm),
         ROW(test_channels),

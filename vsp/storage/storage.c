@@ -105,11 +105,16 @@ static void device_close(void *device, struct vmbus_channel *vmbus, unsigned sub
     if (sub < STORAGE_CHANNELS && s->channels[sub] && s->channels[sub]->vmbus == vmbus) {
         c = s->channels[sub];
         s->channels[sub] = NULL;
+        s->closing++;
     }
     (void)pthread_mutex_unlock(&s->lock);
-    /* Its thread may want the lock on its way out. */
-    if (c)
-        channel_destroy(c);
+    if (!c)
+        return;
+    channel_destroy(c); /* its thread may want the lock on its way out */
+    (void)pthread_mutex_lock(&s->lock);
+    s->closing--;
+    (void)pthread_cond_broadcast(&s->parked);
+    (void)pthread_mutex_unlock(&s->lock);
 }
 
 const struct vmbus_device_ops storage_device_ops = {device_open, device_close};
@@ -140,7 +145,7 @@ static bool all_parked(const struct storage *s)
     for (unsigned i = 0; i < STORAGE_CHANNELS; i++)
         if (s->channels[i] && !s->channels[i]->parked)
             return false;
-    return true;
+    return s->closing == 0;
 }
 
 void storage_pause(struct storage *s)

@@ -125,8 +125,9 @@ struct storage {
     struct storage_hooks hooks;
     uint16_t sub_channel_max;
     pthread_mutex_t lock;
-    pthread_cond_t parked;                         /* lock */
+    pthread_cond_t parked;                         /* lock: of that, stop, pausing and closing */
     struct channel *channels[STORAGE_CHANNELS];    /* lock */
+    unsigned closing;                              /* lock: channels that are none of these now */
     struct saved_channel *saved[STORAGE_CHANNELS]; /* lock */
     uint16_t version;                              /* lock: of the first channel */
     atomic_bool pausing;                           /* written with the lock */
