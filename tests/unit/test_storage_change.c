@@ -615,12 +615,39 @@ static void test_save(void **state)
         assert_int_equal(storage_load(storage, &cut), -EINVAL);
     }
     assert_int_equal(storage_load(storage, &whole), 0);
-    guest_open();
+    channel = shim_channel_new();
+    channel->restored = true;
+    assert_int_equal(storage_device_ops.open(storage, channel, 0), 0);
     take_reads(8, seen);
     r = guest_do(&ask_ready);
     check_sense_of(&r, SRB_STATUS_ABORTED | 0x80, SENSE_UNIT_ATTENTION, ASC_CAPACITY_CHANGED);
     r = guest_do(&ask_ready);
     check_success(&r, 0);
+}
+
+/* A guest that is not the one of the saved state, whose load has failed elsewhere. */
+static void test_save_forgotten(void **state)
+{
+    static uint8_t buf[1 << 20];
+    struct save_writer w = {.buf = buf, .size = sizeof(buf)};
+    struct save_reader r = {.buf = buf};
+    struct shim_packet p;
+
+    channel->out_room = 0;
+    put_reads(10);
+    while (atomic_load(&image->ops[DISK_READ]) < 10)
+        usleep(1000);
+    storage_pause(storage);
+    storage_save(storage, &w);
+    guest_close();
+    r.size = w.len;
+    assert_int_equal(storage_load(storage, &r), 0);
+    storage_resume(storage);
+    guest_open();
+    assert_false(shim_get(channel, &p, 50));
+    assert_int_equal(guest_say(channel, VSTOR_END_INITIALIZATION, 0, 64),
+                     VSTOR_STATUS_INVALID_DEVICE_STATE);
+    guest_initialize(channel);
 }
 
 /* Units come and go under load, again and again. */
@@ -766,6 +793,7 @@ int main(void)
         ROW(test_pause),
         ROW(test_pause_while_closing),
         ROW(test_save),
+        ROW(test_save_forgotten),
         ROW(test_storm),
         ROW(test_channels),
         ROW(test_luns_attention),

@@ -76,6 +76,17 @@ static void guest_begin(struct storage *s)
         unit_begin(&s->units[i]);
 }
 
+/* What is left of a saved state is for a channel that was open in it, and not for another guest. */
+static struct saved_channel *saved_of(struct storage *s, const struct vmbus_channel *vmbus,
+                                      unsigned sub)
+{
+    if (!vmbus_channel_restored(vmbus)) {
+        free(s->saved[sub]);
+        s->saved[sub] = NULL;
+    }
+    return s->saved[sub];
+}
+
 static int device_open(void *device, struct vmbus_channel *vmbus, unsigned sub)
 {
     struct storage *s = device;
@@ -83,7 +94,7 @@ static int device_open(void *device, struct vmbus_channel *vmbus, unsigned sub)
 
     (void)pthread_mutex_lock(&s->lock);
     if (sub < STORAGE_CHANNELS && !s->channels[sub]) {
-        struct saved_channel *saved = s->saved[sub];
+        struct saved_channel *saved = saved_of(s, vmbus, sub);
         if (sub == 0 && !saved)
             guest_begin(s);
         err = channel_create(&s->channels[sub], s, vmbus, sub, saved);
