@@ -395,6 +395,30 @@ static void test_reset(void **state)
     check_sense_of(&r, SRB_STATUS_ERROR | 0x80, SENSE_UNIT_ATTENTION, ASC_POWER_ON_OR_RESET);
 }
 
+/* What was never done is not charged: after a reset the guest does not wait for it. */
+static void test_reset_throttled(void **state)
+{
+    struct ask a = ask_rw(false, 0, 8, 0);
+    struct timespec begin, end;
+
+    assert_int_equal(storage_limit(storage, 0, &(struct storage_limits){.iops = 2}), 0);
+    put_reads(40); /* 20 s */
+    usleep(20000);
+    assert_true(shim_put(channel, &(struct shim_packet){.type = VMBUS_PACKET_INBAND,
+                                                        .transaction = 1,
+                                                        .wanted = true,
+                                                        .length = 64,
+                                                        .data = {VSTOR_RESET_BUS}}));
+    shim_kick(channel);
+    for (unsigned i = 0; i < 41; i++)
+        (void)wait_packet(channel, NULL);
+    (void)guest_do(&ask_ready); /* is told of the reset */
+    (void)clock_gettime(CLOCK_MONOTONIC, &begin);
+    (void)guest_do(&a);
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_in_range(end.tv_sec - begin.tv_sec, 0, 4);
+}
+
 static void test_dvd(void **state)
 {
     struct disk *iso = shim_disk_new(2U << 20, 2048), *iso2 = shim_disk_new(1U << 20, 2048), *old;
@@ -787,6 +811,7 @@ int main(void)
         ROW(test_limits),
         ROW(test_grown),
         ROW(test_reset),
+        ROW(test_reset_throttled),
         ROW(test_dvd),
         ROW(test_another_guest),
         ROW(test_ejected),

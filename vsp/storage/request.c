@@ -155,11 +155,18 @@ static void unit_enter(struct unit *u, struct request *r)
         r->start_ns = 0;
 }
 
+static bool limits_as_charged(const struct request *r)
+{
+    return r->limit_epoch == atomic_load_explicit(&r->unit->limit_epoch, memory_order_relaxed);
+}
+
 static void unit_leave(struct request *r)
 {
     struct unit *u = r->unit;
 
     (void)pthread_mutex_lock(&u->lock);
+    if (r->start_ns && limits_as_charged(r)) /* it has not started */
+        limit_refund(&u->limit, limited_bytes(&r->task.io));
     u->counters.errors += r->task.status != SCSI_GOOD;
     if (--u->busy == 0)
         (void)pthread_cond_broadcast(&u->idle);
@@ -368,8 +375,7 @@ static enum verdict judge(const struct request *r, uint64_t now_ns, bool all)
         return attached ? EMPTY : GONE;
     if (r->reset_epoch != atomic_load_explicit(&u->reset_epoch, memory_order_relaxed))
         return ABORT;
-    if (all || r->start_ns <= now_ns ||
-        r->limit_epoch != atomic_load_explicit(&u->limit_epoch, memory_order_relaxed))
+    if (all || r->start_ns <= now_ns || !limits_as_charged(r))
         return GO;
     return WAIT;
 }
@@ -421,10 +427,12 @@ bool request_start_waiting(struct channel *c, bool all)
             list_append(&c->waiting, r);
             continue;
         }
-        if (verdict == GO)
-            io_start(r);
-        else
+        if (verdict != GO) {
             end_early(r, verdict);
+        } else {
+            r->start_ns = 0;
+            io_start(r);
+        }
         any = true;
     }
     return any;

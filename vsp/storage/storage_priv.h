@@ -57,7 +57,7 @@ struct request {
     uint8_t srb_status;
     uint32_t moved; /* bytes of the guest's buffer */
     /* While it waits for its time. */
-    uint64_t start_ns;
+    uint64_t start_ns; /* 0: it does not */
     unsigned limit_epoch, reset_epoch;
     /* The guest's buffer. */
     struct iovec *iov; /* STORAGE_VECTORS */
