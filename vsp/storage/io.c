@@ -135,9 +135,25 @@ static bool step_equal(const struct request *r)
 
 static int bounce_make(struct request *r)
 {
-    if (!r->bounce)
+    atomic_uint *bounces = &r->channel->storage->bounces;
+
+    if (r->bounce)
+        return 0;
+    if (atomic_fetch_add_explicit(bounces, 1, memory_order_relaxed) < STORAGE_BOUNCES)
         r->bounce = aligned_alloc(4096, STORAGE_BOUNCE);
-    return r->bounce ? 0 : -ENOMEM;
+    if (r->bounce)
+        return 0;
+    (void)atomic_fetch_sub_explicit(bounces, 1, memory_order_relaxed);
+    return -ENOMEM;
+}
+
+void io_release(struct request *r)
+{
+    if (!r->bounce)
+        return;
+    free(r->bounce);
+    r->bounce = NULL;
+    (void)atomic_fetch_sub_explicit(&r->channel->storage->bounces, 1, memory_order_relaxed);
 }
 
 /* Go on as another kind of request. */

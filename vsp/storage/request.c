@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "abi/vsp/storage/srb.h"
 #include "lib/bits.h"
@@ -172,8 +171,7 @@ static void unit_leave(struct request *r)
         (void)pthread_cond_broadcast(&u->idle);
     (void)pthread_mutex_unlock(&u->lock);
     r->unit = NULL;
-    free(r->bounce);
-    r->bounce = NULL;
+    io_release(r);
 }
 
 /* Run the CDB. False: there is no unit. */

@@ -23,6 +23,8 @@
 #define STORAGE_PACKET   32768U /* bytes: a packet with the pages of the largest request */
 /* Bytes of a step of what does not go to the guest's memory. */
 #define STORAGE_BOUNCE (256U << 10)
+/* Requests of a controller that have such a buffer; others are told to come again. */
+#define STORAGE_BOUNCES 256U
 
 struct unit {
     pthread_mutex_t lock; /* of all that follows, but what says otherwise */
@@ -132,6 +134,7 @@ struct storage {
     uint16_t version;                              /* lock: of the first channel */
     atomic_bool pausing;                           /* written with the lock */
     atomic_bool enumerate;                         /* the guest is to look for units */
+    atomic_uint bounces;                           /* STORAGE_BOUNCE buffers that there are */
     atomic_uint scan;                              /* requests that wait are to be looked at */
     atomic_uint_fast64_t luns;                     /* bits of the attached units */
     struct unit units[STORAGE_LUNS];
@@ -184,6 +187,8 @@ void request_done(struct request *r, int error);
 int io_prepare(struct request *r);
 /** Begin with it; request_done() is called when it is over. */
 void io_start(struct request *r);
+/** Free what io_prepare() and later steps have taken. */
+void io_release(struct request *r);
 
 /* storage.c */
 
