@@ -7,6 +7,9 @@
 
 /* Transfer ranges of one packet: with their header they must fit into a descriptor's length. */
 #define TRANSFER_RANGES_MAX 4096U
+/* Packets in a row that nobody has a use for; guests send none, but they could refill a ring faster
+ * than it is read, and the VSP's thread would never come back. */
+#define USELESS_MAX 256U
 
 /* There is one writer, so that this need not be one instruction. */
 static void count(_Atomic uint64_t *counter)
@@ -122,8 +125,9 @@ int vmbus_channel_receive(struct vmbus_channel *ch, struct vmbus_packet *packet,
     struct vmbus_ring_packet p;
     int err = ch->broken ? -EPIPE : 1;
 
-    /* What is skipped is bounded by what is in the ring: it is gone then. */
-    while (err == 1) {
+    for (unsigned useless = 0; err == 1; useless++) {
+        if (useless == USELESS_MAX)
+            return broken(ch, -EPIPE);
         err = vmbus_ring_read(&ch->in, &p, buf, size);
         if (err != 1)
             break;

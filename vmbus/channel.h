@@ -84,8 +84,9 @@ struct vmbus_transfer_range {
  * Take the next packet out of the ring: it is copied to `buf`, whose address is a multiple of 8,
  * and *packet points there. All that the packet says of lengths, ranges and page numbers has been
  * checked against its own size; whether the pages are memory is vmbus_channel_map()'s to say. 1; 0:
- * there is none, and the guest will signal the next; -EPIPE: the channel is broken; -EMSGSIZE: the
- * packet is larger than `size` and has been dropped, which a VSP treats as a protocol error.
+ * there is none, and the guest will signal the next, unless the VSP polls; -EPIPE: the channel is
+ * broken; -EMSGSIZE: the packet is larger than `size` and has been dropped, which a VSP treats as a
+ * protocol error.
  */
 int vmbus_channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet, void *buf,
                           size_t size);

@@ -7,13 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 #include "lib/bits.h"
 #include "vmbus/server_priv.h"
-
-/* How often a message without a slot is tried again if nobody says that there is one. */
-#define RETRY_NS 20000000L
 
 /* The channel of an offer: it stands where the recorder does not reach. */
 static uint32_t post_channel(const struct vmbus_core_post *p)
@@ -27,7 +23,8 @@ static uint32_t post_channel(const struct vmbus_core_post *p)
     return m.relid;
 }
 
-/* Post what there is, in order, until a slot is not free. Under the lock. */
+/* Post what there is, in order, until a slot is not free: vmbus_server_retry() goes on then. Under
+ * the lock. */
 void server_posts(struct vmbus_server *server)
 {
     const struct vmbus_host *host = &server->config.host;
@@ -47,10 +44,10 @@ void server_posts(struct vmbus_server *server)
     }
 }
 
-/* The thread has effects to see to, or a message to try again. Under the lock. */
+/* The thread may have effects to see to. Under the lock. */
 void server_wake(struct vmbus_server *server)
 {
-    if (vmbus_core_pending(server->core) || server->stuck)
+    if (vmbus_core_pending(server->core))
         (void)pthread_cond_signal(&server->work);
 }
 
@@ -160,35 +157,14 @@ static bool effect_run(struct vmbus_server *server)
     return true;
 }
 
-/* Wait for work; not for ever if a message waits for a slot. */
-static void work_wait(struct vmbus_server *server)
-{
-    struct timespec t;
-
-    if (!server->stuck || server->paused) {
-        (void)pthread_cond_wait(&server->work, &server->lock);
-        return;
-    }
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += RETRY_NS;
-    if (t.tv_nsec >= 1000000000L) {
-        t.tv_nsec -= 1000000000L;
-        t.tv_sec++;
-    }
-    (void)pthread_cond_timedwait(&server->work, &server->lock, &t);
-}
-
 static void *server_thread(void *arg)
 {
     struct vmbus_server *server = arg;
 
     (void)pthread_mutex_lock(&server->lock);
-    while (!server->stop) {
-        if (effect_run(server))
-            continue;
-        server_posts(server);
-        work_wait(server);
-    }
+    while (!server->stop)
+        if (!effect_run(server))
+            (void)pthread_cond_wait(&server->work, &server->lock);
     (void)pthread_mutex_unlock(&server->lock);
     return NULL;
 }
@@ -210,18 +186,6 @@ static bool is_memory(void *ctx, uint64_t gpa, uint64_t length)
     const struct vmbus_server *server = ctx;
 
     return server->config.host.memory_host(server->config.host.ctx, gpa, length) != NULL;
-}
-
-static void locks_init(struct vmbus_server *server)
-{
-    pthread_condattr_t attr;
-
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_mutex_init(&server->lock, NULL);
-    (void)pthread_cond_init(&server->work, &attr);
-    (void)pthread_cond_init(&server->progress, NULL);
-    (void)pthread_condattr_destroy(&attr);
 }
 
 static void server_free(struct vmbus_server *server)
@@ -249,7 +213,9 @@ int vmbus_server_create(struct vmbus_server **out, const struct vmbus_server_con
         return -ENOMEM;
     server->config = *config;
     list_init(&server->devices);
-    locks_init(server);
+    (void)pthread_mutex_init(&server->lock, NULL);
+    (void)pthread_cond_init(&server->work, NULL);
+    (void)pthread_cond_init(&server->progress, NULL);
     server->recorder = vmbus_recorder_create();
     err = server->recorder ? vmbus_core_create(&server->core, &core) : -ENOMEM;
     if (!err)

@@ -23,8 +23,8 @@ struct vmbus_device;
 /** What the server wants of the machine. None of these calls back into the server. */
 struct vmbus_host {
     void *ctx;
-    /* Put a message of type 1 into a slot of the guest. 0; -EAGAIN: it is not free, try again
-     * (vmbus_server_retry() says when); another -errno: the message is lost. */
+    /* Put a message of type 1 into a slot of the guest. 0; -EAGAIN: it is not free, and
+     * vmbus_server_retry() will be called when it is; another -errno: the message is lost. */
     int (*post_message)(void *ctx, uint32_t vp, uint8_t sint, const void *message, size_t len);
     /* Set an event flag and interrupt the VP. Called by the threads of VSPs. */
     int (*signal_event)(void *ctx, uint32_t vp, uint8_t sint, uint16_t flag);
@@ -90,7 +90,8 @@ void vmbus_server_remove(struct vmbus_server *server, struct vmbus_device *devic
 int vmbus_server_message(struct vmbus_server *server, uint32_t connection_id, const void *payload,
                          size_t len);
 
-/** A message slot of the guest may have become free. */
+/** A message slot of the guest may have become free. After -EAGAIN of post_message() nothing else
+ * tries the message again but a new message, or the guest's next one. */
 void vmbus_server_retry(struct vmbus_server *server);
 
 /** The VM is reset: all channels are closed when this returns, and the guest is not connected. */

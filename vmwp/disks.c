@@ -243,9 +243,21 @@ static int give_back(struct controller *c, unsigned lun, struct disk *old, struc
     return err;
 }
 
-void disks_serve(struct disks *d)
+/* By now there may be another medium, or another unit. */
+static void ejected_take(struct controller *c, unsigned lun)
 {
     struct problem why;
+    struct disk *old;
+
+    if (storage_ejected(c->storage, lun, &old) < 0)
+        return;
+    c->slot[lun].disk = NULL;
+    if (give_back(c, lun, old, &why) < 0)
+        log_error("%s", why.text);
+}
+
+void disks_serve(struct disks *d)
+{
     uint64_t count;
 
     (void)!read(d->wake, &count, sizeof(count));
@@ -254,8 +266,8 @@ void disks_serve(struct disks *d)
         uint64_t luns = atomic_exchange_explicit(&c->ejected, 0, memory_order_acquire);
 
         for (unsigned lun = 0; lun < CONFIG_LUNS; lun++)
-            if ((luns >> lun & 1) && disks_medium(d, i, lun, true, NULL, 0, &why) < 0)
-                log_error("%s", why.text);
+            if (luns >> lun & 1)
+                ejected_take(c, lun);
     }
 }
 

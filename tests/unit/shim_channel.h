@@ -40,6 +40,7 @@ struct vmbus_channel {
     unsigned in_head, in_count, out_head, out_count;
     unsigned out_room; /* packets that the guest's ring takes */
     bool broken, starved;
+    bool restored;       /* before it is opened */
     atomic_uint signals; /* without the lock */
     atomic_bool polled;
     unsigned full;
@@ -134,6 +135,11 @@ void vmbus_channel_poll(struct vmbus_channel *c, bool poll)
 void vmbus_channel_signal(struct vmbus_channel *c)
 {
     atomic_fetch_add(&c->signals, 1);
+}
+
+bool vmbus_channel_restored(const struct vmbus_channel *c)
+{
+    return c->restored;
 }
 
 int vmbus_channel_fd(const struct vmbus_channel *c)

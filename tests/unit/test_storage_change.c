@@ -123,6 +123,44 @@ static void test_attach(void **state)
 }
 
 /* Removal waits for what is in flight, and what comes meanwhile finds nothing there. */
+/* The serial number (VPD page 80h) of LUN 0 or 1 of a controller that differs from its neighbour in
+ * the last byte only, of a disk that has no identity. */
+static void serial_of(uint8_t controller, uint8_t lun, uint8_t serial[32])
+{
+    const struct storage_config config = {.instance = {{[15] = controller}}, .vp_count = 1};
+    const struct storage_unit u = {.kind = STORAGE_DISK, .disk = other};
+    const struct ask a = {.lun = lun,
+                          .data_in = 1,
+                          .cdb = {SCSI_INQUIRY, 1, VPD_SERIAL, 0, 36},
+                          .cdb_length = 6,
+                          .length = 36};
+    struct vstor_request r;
+
+    guest_close();
+    storage_destroy(storage);
+    memset(other->info.identity, 0, sizeof(other->info.identity));
+    assert_int_equal(storage_create(&storage, &config, &(struct storage_hooks){0}), 0);
+    assert_int_equal(storage_attach(storage, lun, &u), 0);
+    guest_open();
+    guest_initialize(channel);
+    r = guest_do(&a);
+    check_success(&r, 36);
+    memcpy(serial, guest_memory + 4, 32);
+}
+
+/* Guests take disks with one serial number for paths to the same disk. */
+static void test_identities(void **state)
+{
+    enum { CONTROLLERS = 4, LUNS = 4 };
+    uint8_t serial[CONTROLLERS * LUNS][32];
+
+    for (uint8_t i = 0; i < CONTROLLERS * LUNS; i++) {
+        serial_of(i / LUNS, i % LUNS, serial[i]);
+        for (unsigned j = 0; j < i; j++)
+            assert_memory_not_equal(serial[i], serial[j], 32);
+    }
+}
+
 static void test_remove_in_flight(void **state)
 {
     struct job job = {.put = NULL};
@@ -153,6 +191,98 @@ static void test_remove_in_flight(void **state)
     assert_int_equal(job.result, 0);
     assert_ptr_equal(job.got, image);
     assert_int_equal(atomic_load(&image->in_flight), 0);
+}
+
+/* 8 MiB and more in steps of 256 KiB, of which the disk has begun the first. */
+static void same_begin(uint32_t blocks)
+{
+    const struct ask a = {.cdb = {SCSI_WRITE_SAME_16, [11] = (uint8_t)(blocks >> 16),
+                                  [12] = (uint8_t)(blocks >> 8), [13] = (uint8_t)blocks},
+                          .cdb_length = 16,
+                          .length = 512};
+
+    guest_memory[0] = 1;
+    atomic_store(&image->held, true);
+    guest_put(channel, &a, 1);
+    shim_kick(channel);
+    while (atomic_load(&image->in_flight) == 0)
+        usleep(1000);
+}
+
+/* It did not go on with the second. */
+static void same_check_end(uint8_t srb_status)
+{
+    uint64_t transaction = 0;
+    struct vstor_packet v = {.header = {0}};
+
+    shim_disk_release(image);
+    while (transaction != 1)
+        v = wait_packet(channel, &transaction);
+    assert_int_equal(answer_of(&v).srb_status, srb_status);
+    assert_int_equal(atomic_load(&image->ops[DISK_WRITE]), 1);
+}
+
+static void test_remove_in_steps(void **state)
+{
+    struct job job = {.put = NULL};
+
+    same_begin(16384);
+    job_start(&job, detach_run);
+    while (guest_do(&ask_ready).srb_status != SRB_STATUS_INVALID_LUN)
+        ;
+    same_check_end(SRB_STATUS_INVALID_LUN);
+    job_end(&job);
+    assert_int_equal(job.result, 0);
+}
+
+static void test_reset_in_steps(void **state)
+{
+    same_begin(16384);
+    assert_int_equal(guest_say(channel, VSTOR_RESET_BUS, 0, 64), 0);
+    same_check_end(SRB_STATUS_BUS_RESET);
+}
+
+static void *close_run(void *arg)
+{
+    struct job *j = arg;
+
+    storage_device_ops.close(storage, channel, 0);
+    atomic_store(&j->ended, true);
+    return NULL;
+}
+
+static void test_close_in_steps(void **state)
+{
+    struct job job = {.put = NULL};
+
+    same_begin(16384);
+    job_start(&job, close_run);
+    usleep(50000);
+    assert_false(atomic_load(&job.ended));
+    shim_disk_release(image);
+    job_end(&job);
+    assert_int_equal(atomic_load(&image->ops[DISK_WRITE]), 1);
+    shim_channel_free(channel);
+    channel = NULL;
+}
+
+/* The guest tries again what would keep a pause waiting for long. */
+static void test_pause_in_steps(void **state)
+{
+    struct job job = {.put = NULL};
+
+    image->bytes = realloc(image->bytes, 16U << 20);
+    image->info.size = 16U << 20;
+    assert_int_equal(storage_grown(storage, 0), 0);
+    check_enumerate();
+    (void)guest_do(&ask_ready);
+    same_begin(32768);
+    job_start(&job, pause_run);
+    usleep(50000);
+    assert_false(atomic_load(&job.ended));
+    same_check_end(SRB_STATUS_BUSY);
+    job_end(&job);
+    storage_resume(storage);
 }
 
 /* Those that wait for their time are not waited for. */
@@ -265,6 +395,30 @@ static void test_reset(void **state)
     check_sense_of(&r, SRB_STATUS_ERROR | 0x80, SENSE_UNIT_ATTENTION, ASC_POWER_ON_OR_RESET);
 }
 
+/* What was never done is not charged: after a reset the guest does not wait for it. */
+static void test_reset_throttled(void **state)
+{
+    struct ask a = ask_rw(false, 0, 8, 0);
+    struct timespec begin, end;
+
+    assert_int_equal(storage_limit(storage, 0, &(struct storage_limits){.iops = 2}), 0);
+    put_reads(40); /* 20 s */
+    usleep(20000);
+    assert_true(shim_put(channel, &(struct shim_packet){.type = VMBUS_PACKET_INBAND,
+                                                        .transaction = 1,
+                                                        .wanted = true,
+                                                        .length = 64,
+                                                        .data = {VSTOR_RESET_BUS}}));
+    shim_kick(channel);
+    for (unsigned i = 0; i < 41; i++)
+        (void)wait_packet(channel, NULL);
+    (void)guest_do(&ask_ready); /* is told of the reset */
+    (void)clock_gettime(CLOCK_MONOTONIC, &begin);
+    (void)guest_do(&a);
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_in_range(end.tv_sec - begin.tv_sec, 0, 4);
+}
+
 static void test_dvd(void **state)
 {
     struct disk *iso = shim_disk_new(2U << 20, 2048), *iso2 = shim_disk_new(1U << 20, 2048), *old;
@@ -329,6 +483,63 @@ static void test_dvd(void **state)
     shim_disk_free(iso2);
 }
 
+/* The disk of an ejected medium is given back once, and not the one that was put in since. */
+static void test_ejected(void **state)
+{
+    struct disk *iso = shim_disk_new(2U << 20, 2048), *iso2 = shim_disk_new(2U << 20, 2048), *old;
+    const struct storage_unit u = {.kind = STORAGE_DVD, .disk = iso};
+    const struct ask eject = {.lun = 1, .cdb = {SCSI_START_STOP_UNIT, 0, 0, 0, 2}, .cdb_length = 6};
+
+    assert_int_equal(storage_ejected(storage, 1, &old), -ENOENT);
+    assert_int_equal(storage_attach(storage, 1, &u), 0);
+    check_enumerate();
+    assert_int_equal(storage_ejected(storage, 1, &old), -ENOENT);
+    (void)guest_do(&eject);
+    assert_int_equal(storage_medium(storage, 1, iso2, false, &old), 0);
+    assert_ptr_equal(old, iso);
+    assert_int_equal(storage_ejected(storage, 1, &old), -ENOENT);
+    (void)guest_do(&eject); /* is told of the medium */
+    (void)guest_do(&eject);
+    assert_int_equal(storage_ejected(storage, 1, &old), 0);
+    assert_ptr_equal(old, iso2);
+    assert_int_equal(storage_ejected(storage, 1, &old), -ENOENT);
+    shim_disk_free(iso);
+    shim_disk_free(iso2);
+}
+
+/* What the guest before has set does not bind the next one, which has never heard of it. */
+static void test_another_guest(void **state)
+{
+    static const uint8_t list[24] = {[4] = MODE_CACHING, 0x12};
+    struct disk *iso = shim_disk_new(2U << 20, 2048), *old;
+    const struct storage_unit u = {.kind = STORAGE_DVD, .disk = iso};
+    const struct ask lock = {.lun = 1, .cdb = {SCSI_PREVENT_ALLOW, 0, 0, 0, 1}, .cdb_length = 6};
+    const struct ask select = {
+        .cdb = {SCSI_MODE_SELECT_6, 0x10, 0, 0, 24}, .cdb_length = 6, .length = 24};
+    struct ask write = ask_rw(true, 0, 8, 1);
+    struct vstor_request r;
+
+    assert_int_equal(storage_attach(storage, 1, &u), 0);
+    check_enumerate();
+    r = guest_do(&lock);
+    check_success(&r, 0);
+    memcpy(guest_memory, list, sizeof(list));
+    r = guest_do(&select); /* writes through from now on */
+    check_success(&r, 24);
+    r = guest_do(&write);
+    check_success(&r, 4096);
+    assert_int_equal(atomic_load(&image->fua), 1);
+    guest_close();
+    guest_open();
+    guest_initialize(channel);
+    r = guest_do(&write);
+    check_success(&r, 4096);
+    assert_int_equal(atomic_load(&image->fua), 1);
+    assert_int_equal(storage_medium(storage, 1, NULL, false, &old), 0);
+    assert_ptr_equal(old, iso);
+    shim_disk_free(iso);
+}
+
 static void test_pause(void **state)
 {
     struct job job = {.put = NULL};
@@ -357,6 +568,29 @@ static void test_pause(void **state)
     guest_open();
     storage_resume(storage);
     guest_initialize(channel);
+}
+
+/* A channel that is being closed may still touch the guest's memory. */
+static void test_pause_while_closing(void **state)
+{
+    struct job close = {.put = NULL}, pause = {.put = NULL};
+
+    atomic_store(&image->held, true);
+    put_reads(1);
+    while (atomic_load(&image->in_flight) < 1)
+        usleep(1000);
+    job_start(&close, close_run);
+    usleep(50000);
+    job_start(&pause, pause_run);
+    usleep(50000);
+    assert_false(atomic_load(&close.ended));
+    assert_false(atomic_load(&pause.ended));
+    shim_disk_release(image);
+    job_end(&close);
+    job_end(&pause);
+    storage_resume(storage);
+    shim_channel_free(channel);
+    channel = NULL;
 }
 
 static void take_reads(unsigned n, bool *seen)
@@ -405,12 +639,39 @@ static void test_save(void **state)
         assert_int_equal(storage_load(storage, &cut), -EINVAL);
     }
     assert_int_equal(storage_load(storage, &whole), 0);
-    guest_open();
+    channel = shim_channel_new();
+    channel->restored = true;
+    assert_int_equal(storage_device_ops.open(storage, channel, 0), 0);
     take_reads(8, seen);
     r = guest_do(&ask_ready);
     check_sense_of(&r, SRB_STATUS_ABORTED | 0x80, SENSE_UNIT_ATTENTION, ASC_CAPACITY_CHANGED);
     r = guest_do(&ask_ready);
     check_success(&r, 0);
+}
+
+/* A guest that is not the one of the saved state, whose load has failed elsewhere. */
+static void test_save_forgotten(void **state)
+{
+    static uint8_t buf[1 << 20];
+    struct save_writer w = {.buf = buf, .size = sizeof(buf)};
+    struct save_reader r = {.buf = buf};
+    struct shim_packet p;
+
+    channel->out_room = 0;
+    put_reads(10);
+    while (atomic_load(&image->ops[DISK_READ]) < 10)
+        usleep(1000);
+    storage_pause(storage);
+    storage_save(storage, &w);
+    guest_close();
+    r.size = w.len;
+    assert_int_equal(storage_load(storage, &r), 0);
+    storage_resume(storage);
+    guest_open();
+    assert_false(shim_get(channel, &p, 50));
+    assert_int_equal(guest_say(channel, VSTOR_END_INITIALIZATION, 0, 64),
+                     VSTOR_STATUS_INVALID_DEVICE_STATE);
+    guest_initialize(channel);
 }
 
 /* Units come and go under load, again and again. */
@@ -540,14 +801,24 @@ int main(void)
 #define ROW(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
     const struct CMUnitTest tests[] = {
         ROW(test_attach),
+        ROW(test_identities),
         ROW(test_remove_in_flight),
+        ROW(test_remove_in_steps),
+        ROW(test_reset_in_steps),
+        ROW(test_close_in_steps),
+        ROW(test_pause_in_steps),
         ROW(test_remove_throttled),
         ROW(test_limits),
         ROW(test_grown),
         ROW(test_reset),
+        ROW(test_reset_throttled),
         ROW(test_dvd),
+        ROW(test_another_guest),
+        ROW(test_ejected),
         ROW(test_pause),
+        ROW(test_pause_while_closing),
         ROW(test_save),
+        ROW(test_save_forgotten),
         ROW(test_storm),
         ROW(test_channels),
         ROW(test_luns_attention),

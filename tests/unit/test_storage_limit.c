@@ -49,6 +49,20 @@ static void rate(uint64_t iops, uint64_t bytes_s, uint64_t size, uint64_t wanted
     assert_in_range(done, wanted * 10 * 99 / 100, wanted * 10 * 102 / 100 + 2);
 }
 
+static void test_refund(void **state)
+{
+    const uint64_t now = 10 * SECOND;
+
+    assert_int_equal(limit_set(&l, 10, 1 << 20), 0);
+    limit_refund(&l, 4096); /* of what was never charged */
+    for (unsigned i = 0; i < 100; i++)
+        (void)limit_schedule(&l, now, 1 << 20);
+    for (unsigned i = 0; i < 98; i++)
+        limit_refund(&l, 1 << 20);
+    assert_int_equal(limit_schedule(&l, now, 0), now + 150000000); /* 2 at 10 a second, the burst */
+    assert_int_equal(limit_schedule(&l, now, 1), now + 1950000000);
+}
+
 static void test_rates(void **state)
 {
     rate(1000, 0, 4096, 1000);
@@ -73,9 +87,8 @@ static void test_extremes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_none),
-        cmocka_unit_test(test_burst),
-        cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_none),     cmocka_unit_test(test_burst),
+        cmocka_unit_test(test_refund),   cmocka_unit_test(test_rates),
         cmocka_unit_test(test_extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -297,6 +297,32 @@ static void test_out_ring_full(void **state)
     assert_true(counters.ring_full > 0);
 }
 
+/* All requests wait for room, which comes at once and for all: the ones in the ring are seen,
+ * though the guest has no reason to signal any more. */
+static void test_out_ring_drained(void **state)
+{
+    enum { N = 600 };
+    unsigned in_count;
+
+    channel->out_room = 0;
+    for (unsigned i = 0; i < N; i++)
+        guest_put(channel, &ask_ready, i);
+    shim_kick(channel);
+    do {
+        usleep(1000);
+        (void)pthread_mutex_lock(&channel->lock);
+        in_count = channel->in_count;
+        (void)pthread_mutex_unlock(&channel->lock);
+    } while (in_count > N - 512);
+    (void)pthread_mutex_lock(&channel->lock);
+    channel->out_room = SHIM_QUEUE;
+    channel->starved = false;
+    (void)pthread_mutex_unlock(&channel->lock);
+    shim_kick(channel);
+    for (unsigned i = 0; i < N; i++)
+        (void)wait_packet(channel, NULL);
+}
+
 static void test_batches(void **state)
 {
     struct storage_channel_counters before, after;
@@ -404,6 +430,33 @@ static void test_steps(void **state)
     r = guest_do(&verify);
     check_success(&r, 4096);
     assert_int_equal(atomic_load(&image->fua), 1);
+}
+
+/* A guest does not make the worker as large as it likes. */
+static void test_steps_bound(void **state)
+{
+    enum { N = 300, BOUND = 256 };
+    const struct ask verify = {.cdb = {SCSI_VERIFY_10, 0, 0, 0, 0, 0, 0, 0, 8}, .cdb_length = 10};
+    unsigned busy = 0, good = 0;
+    struct vstor_request r;
+
+    atomic_store(&image->held, true);
+    for (unsigned i = 0; i < N; i++)
+        guest_put(channel, &verify, i);
+    shim_kick(channel);
+    for (unsigned i = 0; i < N; i++) {
+        struct vstor_packet v;
+        if (i == N - BOUND)
+            shim_disk_release(image);
+        v = wait_packet(channel, NULL);
+        r = answer_of(&v);
+        busy += r.srb_status == SRB_STATUS_BUSY && r.scsi_status == SCSI_BUSY;
+        good += r.srb_status == SRB_STATUS_SUCCESS;
+    }
+    assert_int_equal(good, BOUND);
+    assert_int_equal(busy, N - BOUND);
+    r = guest_do(&verify); /* and again, as all have ended */
+    check_success(&r, 0);
 }
 
 static void test_space(void **state)
@@ -548,16 +601,17 @@ int main(void)
 {
 #define ROW(t) cmocka_unit_test_setup_teardown(t, shim_storage_setup, shim_storage_teardown)
     const struct CMUnitTest tests[] = {
-        ROW(test_offer),         ROW(test_read_write),
-        ROW(test_largest),       ROW(test_many),
-        ROW(test_absent),        ROW(test_hostile),
-        ROW(test_broken),        ROW(test_no_room_for_sense),
-        ROW(test_before_end),    ROW(test_out_ring_full),
-        ROW(test_sub_channels),  ROW(test_batches),
-        ROW(test_polls),         ROW(test_errors),
-        ROW(test_steps),         ROW(test_space),
-        ROW(test_old_guest),     ROW(test_open_fails),
-        ROW(test_write_through), ROW(test_close_in_flight),
+        ROW(test_offer),           ROW(test_read_write),
+        ROW(test_largest),         ROW(test_many),
+        ROW(test_absent),          ROW(test_hostile),
+        ROW(test_broken),          ROW(test_no_room_for_sense),
+        ROW(test_before_end),      ROW(test_out_ring_full),
+        ROW(test_sub_channels),    ROW(test_batches),
+        ROW(test_polls),           ROW(test_errors),
+        ROW(test_steps),           ROW(test_steps_bound),
+        ROW(test_space),           ROW(test_old_guest),
+        ROW(test_open_fails),      ROW(test_write_through),
+        ROW(test_close_in_flight), ROW(test_out_ring_drained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -452,6 +452,22 @@ static void test_revoke_before_opening(void **state)
     assert_true(vmbus_core_quiet(core));
 }
 
+/* It wants the channel once more, and the VSP has not closed it yet: every open is answered. */
+static void test_revoke_before_reopening(void **state)
+{
+    guest_open(a, 7);
+    guest_relid(VMBUS_MSG_CLOSECHANNEL, a);
+    effect(VMBUS_EFFECT_CLOSE, a);
+    guest_gpadl(a, 8, 8);
+    guest_open_post(a, 8, 4, 0);
+    vmbus_core_revoke(core, a);
+    guest_open_result(a, VMBUS_STATUS_UNSUCCESSFUL);
+    guest_silent();
+    vmbus_core_close_done(core, a);
+    (void)guest_take(VMBUS_MSG_RESCIND, 12);
+    effect_none();
+}
+
 /* A guest that lets go of a channel which is still offered hears of it when it comes again. */
 static void test_released(void **state)
 {
@@ -603,6 +619,7 @@ int main(void)
         TEST(test_revoke),
         TEST(test_revoke_while_opening),
         TEST(test_revoke_before_opening),
+        TEST(test_revoke_before_reopening),
         TEST(test_released),
         TEST(test_answers_unasked),
         TEST(test_save),

@@ -239,13 +239,23 @@ static void test_open_refused(void **state)
     echo_works(relid, &up, &down);
 }
 
-/* Nobody says when the slot is free: it is tried again. */
+/* A message without a slot waits, and is not tried again before somebody says that there is one. */
 static void test_slot_busy(void **state)
 {
+    unsigned busy;
+
     slot.tells = false;
     guest_connect(VMBUS_VERSION_5_3);
-    assert_int_equal(guest_offers(1), relid);
-    assert_true(slot.busy > 0);
+    guest_header(VMBUS_MSG_REQUESTOFFERS);
+    (void)guest_take(VMBUS_MSG_OFFERCHANNEL, 196);
+    busy = slot.busy;
+    assert_true(busy > 0);
+    (void)usleep(100000);
+    assert_false(slot.full);
+    assert_int_equal(slot.busy, busy);
+    slot.tells = true;
+    vmbus_server_retry(server);
+    (void)guest_take(VMBUS_MSG_ALLOFFERS_DELIVERED, 8);
 }
 
 static void test_hot_remove_and_add(void **state)
@@ -386,6 +396,19 @@ static void test_broken(void **state)
     assert_int_equal(guest_put(&up, 10, 2, 0, 1, "cancel..", 8), 1); /* nobody cares */
     guest_signal(VMBUS_CONNECTION_SIGNALS + relid);
     echo_works(relid, &up, &down);
+}
+
+/* A ring full of packets of no kind that anybody knows: a guest could refill it for ever, and the
+ * VSP's thread would never come back from it. */
+static void test_useless(void **state)
+{
+    unsigned n = 0;
+
+    while (guest_put(&up, 10, 2, 0, 1, "nothing.", 8) >= 0)
+        n++;
+    assert_true(n > 256);
+    breaks(relid, &echoes[0]);
+    close_channel(relid, 7);
 }
 
 static void test_open_bad_rings(void **state)
@@ -604,6 +627,7 @@ int main(void)
         TEST(test_life),
         TEST(test_open_refused),
         TEST(test_slot_busy),
+        TEST(test_useless),
         TEST(test_hot_remove_and_add),
         TEST(test_subs),
         TEST(test_retarget),

@@ -207,18 +207,27 @@ void core_channel_close(struct vmbus_core *core, struct channel *ch)
     core_channel_effect(core, ch, VMBUS_EFFECT_CLOSE);
 }
 
+static void open_fail(struct vmbus_core *core, struct channel *ch)
+{
+    if (core->contact.state != CONTACT_CONNECTED)
+        return;
+    ch->open_status = VMBUS_STATUS_UNSUCCESSFUL;
+    core_channel_due(core, ch, DUE_OPEN_RESULT);
+}
+
 /* Stop what a channel does; what the VSP knows of it comes to its end first. */
 static void channel_stop(struct vmbus_core *core, struct channel *ch)
 {
+    if (ch->reopen) {
+        ch->open_id = ch->again.open.open_id;
+        open_fail(core, ch);
+    }
     ch->reopen = false;
     if (ch->state == CHANNEL_OPEN) {
         core_channel_close(core, ch);
     } else if (ch->state == CHANNEL_OPENING && ch->effect == VMBUS_EFFECT_OPEN) {
         effect_cancel(ch);
-        if (core->contact.state == CONTACT_CONNECTED) {
-            ch->open_status = VMBUS_STATUS_UNSUCCESSFUL;
-            core_channel_due(core, ch, DUE_OPEN_RESULT);
-        }
+        open_fail(core, ch);
         channel_closed(core, ch);
     } else if (ch->state == CHANNEL_OPENING) {
         ch->abort = true;

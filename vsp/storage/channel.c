@@ -70,9 +70,10 @@ void channel_answer(struct channel *c, struct request *r)
     }
 }
 
-static void unsent_send(struct channel *c)
+/* Whether any has gone: it has freed a request, which the ring may have waited for. */
+static bool unsent_send(struct channel *c)
 {
-    struct request *r = c->unsent.head;
+    struct request *first = c->unsent.head, *r = first;
 
     while (r) {
         struct request *next = r->next;
@@ -85,6 +86,7 @@ static void unsent_send(struct channel *c)
     c->unsent.head = r;
     if (!r)
         list_init(&c->unsent);
+    return r != first;
 }
 
 static struct request *request_take(struct channel *c)
@@ -211,11 +213,10 @@ static int wait_ms(const struct channel *c)
 
 /* Sleep. If polling for a while first is found to be worth it, this is the place. The descriptors
  * are edge-triggered, so that nobody has to read them: what is signalled after the last look wakes.
- */
+ * The timer is read all the same, to see whether it has fired since it was set. */
 static void channel_wait(struct channel *c)
 {
     struct epoll_event events[4]; /* all that there can be, or the next sleep would be cut short */
-
     int n;
 
     tally(&c->waits, 1);
@@ -231,7 +232,7 @@ static void quiesce(struct channel *c)
     (void)request_start_waiting(c, true);
     while (disk_queue_busy(c->queue) > 0)
         (void)disk_queue_wait(c->queue, -1);
-    unsent_send(c);
+    (void)unsent_send(c);
     if (c->signal)
         vmbus_channel_signal(c->vmbus);
     c->signal = false;
@@ -260,7 +261,7 @@ static void work(struct channel *c)
     worked |= disk_queue_reap(c->queue) > 0;
     worked |= waiting_check(c);
     announce(c);
-    unsent_send(c);
+    worked |= unsent_send(c);
     if (c->signal)
         vmbus_channel_signal(c->vmbus);
     c->signal = false;

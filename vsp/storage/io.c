@@ -135,9 +135,25 @@ static bool step_equal(const struct request *r)
 
 static int bounce_make(struct request *r)
 {
-    if (!r->bounce)
+    atomic_uint *bounces = &r->channel->storage->bounces;
+
+    if (r->bounce)
+        return 0;
+    if (atomic_fetch_add_explicit(bounces, 1, memory_order_relaxed) < STORAGE_BOUNCES)
         r->bounce = aligned_alloc(4096, STORAGE_BOUNCE);
-    return r->bounce ? 0 : -ENOMEM;
+    if (r->bounce)
+        return 0;
+    (void)atomic_fetch_sub_explicit(bounces, 1, memory_order_relaxed);
+    return -ENOMEM;
+}
+
+void io_release(struct request *r)
+{
+    if (!r->bounce)
+        return;
+    free(r->bounce);
+    r->bounce = NULL;
+    (void)atomic_fetch_sub_explicit(&r->channel->storage->bounces, 1, memory_order_relaxed);
 }
 
 /* Go on as another kind of request. */
@@ -198,10 +214,10 @@ static void step_done(struct disk_request *d, int error)
     struct request *r = container_of(d, struct request, disk);
     int next = error < 0 ? recover(r, error) : advance(r);
 
-    if (next > 0)
-        step_begin(r);
-    else
+    if (next <= 0)
         request_done(r, next);
+    else if (request_go_on(r))
+        step_begin(r);
 }
 
 int io_prepare(struct request *r)

@@ -26,4 +26,7 @@ int limit_set(struct limit *l, uint64_t iops, uint64_t bytes_s);
 /** Charge a request of `bytes` (0: it moves none), and say when it may start: now_ns or later. */
 uint64_t limit_schedule(struct limit *l, uint64_t now_ns, uint64_t bytes);
 
+/** A request that has been charged will not start: those that come later need not wait for it. */
+void limit_refund(struct limit *l, uint64_t bytes);
+
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "abi/vsp/storage/srb.h"
 #include "lib/bits.h"
@@ -155,18 +154,24 @@ static void unit_enter(struct unit *u, struct request *r)
         r->start_ns = 0;
 }
 
+static bool limits_as_charged(const struct request *r)
+{
+    return r->limit_epoch == atomic_load_explicit(&r->unit->limit_epoch, memory_order_relaxed);
+}
+
 static void unit_leave(struct request *r)
 {
     struct unit *u = r->unit;
 
     (void)pthread_mutex_lock(&u->lock);
+    if (r->start_ns && limits_as_charged(r)) /* it has not started */
+        limit_refund(&u->limit, limited_bytes(&r->task.io));
     u->counters.errors += r->task.status != SCSI_GOOD;
     if (--u->busy == 0)
         (void)pthread_cond_broadcast(&u->idle);
     (void)pthread_mutex_unlock(&u->lock);
     r->unit = NULL;
-    free(r->bounce);
-    r->bounce = NULL;
+    io_release(r);
 }
 
 /* Run the CDB. False: there is no unit. */
@@ -352,7 +357,7 @@ void request_done(struct request *r, int error)
     answer_scsi(r, moved);
 }
 
-/* Why one that waits need not wait any more. */
+/* Why one that waits need not wait any more, or why one in steps does not go on. */
 enum verdict { WAIT, GO, ABORT, GONE, EMPTY };
 
 static enum verdict judge(const struct request *r, uint64_t now_ns, bool all)
@@ -368,24 +373,42 @@ static enum verdict judge(const struct request *r, uint64_t now_ns, bool all)
         return attached ? EMPTY : GONE;
     if (r->reset_epoch != atomic_load_explicit(&u->reset_epoch, memory_order_relaxed))
         return ABORT;
-    if (all || r->start_ns <= now_ns ||
-        r->limit_epoch != atomic_load_explicit(&u->limit_epoch, memory_order_relaxed))
+    if (all || r->start_ns <= now_ns || !limits_as_charged(r))
         return GO;
     return WAIT;
 }
 
-static void waiting_end(struct request *r, enum verdict verdict)
+/* End it for such a reason, not GO. */
+static void end_early(struct request *r, enum verdict verdict)
 {
-    if (verdict == GO) {
-        io_start(r);
-        return;
-    }
     if (verdict == EMPTY) {
         request_done(r, -ENOMEDIUM);
         return;
     }
     unit_leave(r);
     answer_transport(r, verdict == ABORT ? SRB_STATUS_BUS_RESET : SRB_STATUS_INVALID_LUN);
+}
+
+/* What can take minutes is not finished before a pause: the guest tries it again. */
+static bool too_long_for_pause(const struct request *r)
+{
+    const struct scsi_io *io = &r->task.io;
+
+    return atomic_load_explicit(&r->channel->storage->pausing, memory_order_relaxed) &&
+           io->kind == SCSI_IO_SAME && io->length > STORAGE_TRANSFER_MAX;
+}
+
+bool request_go_on(struct request *r)
+{
+    enum verdict verdict = judge(r, 0, true);
+
+    if (verdict != GO)
+        end_early(r, verdict);
+    else if (atomic_load_explicit(&r->channel->stop, memory_order_relaxed) || too_long_for_pause(r))
+        request_done(r, -EAGAIN);
+    else
+        return true;
+    return false;
 }
 
 bool request_start_waiting(struct channel *c, bool all)
@@ -402,7 +425,12 @@ bool request_start_waiting(struct channel *c, bool all)
             list_append(&c->waiting, r);
             continue;
         }
-        waiting_end(r, verdict);
+        if (verdict != GO) {
+            end_early(r, verdict);
+        } else {
+            r->start_ns = 0;
+            io_start(r);
+        }
         any = true;
     }
     return any;

@@ -226,6 +226,13 @@ void scsi_reset(struct scsi_device *d)
     d->reserve.plain = false; /* the persistent one stays */
 }
 
+void scsi_begin(struct scsi_device *d)
+{
+    d->prevented = false;
+    d->write_cache = true;
+    d->reserve.plain = false;
+}
+
 void scsi_eject_ask(struct scsi_device *d)
 {
     d->event = MEDIA_EJECT_ASKED;

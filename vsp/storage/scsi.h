@@ -134,6 +134,8 @@ void scsi_sense_fill(uint8_t *buf, uint8_t key, uint16_t asc);
 
 /** The host wants the medium out, but the guest has locked it: ask the guest to eject. */
 void scsi_eject_ask(struct scsi_device *d);
+/** A guest begins that knows nothing of what was set before. Nothing is told: it has just come. */
+void scsi_begin(struct scsi_device *d);
 /** A logical unit, or bus, has been reset. */
 void scsi_reset(struct scsi_device *d);
 /** Another medium, or none. */

@@ -68,6 +68,25 @@ void storage_offer(const struct storage *s, struct vmbus_offer *offer)
     };
 }
 
+/* A guest opens the first channel, after a boot, a crash or a reload of its driver. */
+static void guest_begin(struct storage *s)
+{
+    s->version = 0;
+    for (unsigned i = 0; i < STORAGE_LUNS; i++)
+        unit_begin(&s->units[i]);
+}
+
+/* What is left of a saved state is for a channel that was open in it, and not for another guest. */
+static struct saved_channel *saved_of(struct storage *s, const struct vmbus_channel *vmbus,
+                                      unsigned sub)
+{
+    if (!vmbus_channel_restored(vmbus)) {
+        free(s->saved[sub]);
+        s->saved[sub] = NULL;
+    }
+    return s->saved[sub];
+}
+
 static int device_open(void *device, struct vmbus_channel *vmbus, unsigned sub)
 {
     struct storage *s = device;
@@ -75,9 +94,9 @@ static int device_open(void *device, struct vmbus_channel *vmbus, unsigned sub)
 
     (void)pthread_mutex_lock(&s->lock);
     if (sub < STORAGE_CHANNELS && !s->channels[sub]) {
-        struct saved_channel *saved = s->saved[sub];
+        struct saved_channel *saved = saved_of(s, vmbus, sub);
         if (sub == 0 && !saved)
-            s->version = 0;
+            guest_begin(s);
         err = channel_create(&s->channels[sub], s, vmbus, sub, saved);
         if (!err) {
             s->saved[sub] = NULL;
@@ -97,11 +116,16 @@ static void device_close(void *device, struct vmbus_channel *vmbus, unsigned sub
     if (sub < STORAGE_CHANNELS && s->channels[sub] && s->channels[sub]->vmbus == vmbus) {
         c = s->channels[sub];
         s->channels[sub] = NULL;
+        s->closing++;
     }
     (void)pthread_mutex_unlock(&s->lock);
-    /* Its thread may want the lock on its way out. */
-    if (c)
-        channel_destroy(c);
+    if (!c)
+        return;
+    channel_destroy(c); /* its thread may want the lock on its way out */
+    (void)pthread_mutex_lock(&s->lock);
+    s->closing--;
+    (void)pthread_cond_broadcast(&s->parked);
+    (void)pthread_mutex_unlock(&s->lock);
 }
 
 const struct vmbus_device_ops storage_device_ops = {device_open, device_close};
@@ -132,7 +156,7 @@ static bool all_parked(const struct storage *s)
     for (unsigned i = 0; i < STORAGE_CHANNELS; i++)
         if (s->channels[i] && !s->channels[i]->parked)
             return false;
-    return true;
+    return s->closing == 0;
 }
 
 void storage_pause(struct storage *s)

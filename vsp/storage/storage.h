@@ -34,7 +34,7 @@ struct storage_hooks {
     /** The guest wants `count` sub-channels of a channel: offer them. 0 or -errno, which the guest
      * sees. */
     int (*sub_channels)(void *ctx, struct vmbus_channel *channel, unsigned count);
-    /** The guest has ejected the medium: storage_medium() with none gives the disk back. */
+    /** The guest has ejected the medium: storage_ejected() gives the disk back. */
     void (*ejected)(void *ctx, unsigned lun);
 };
 
@@ -81,6 +81,9 @@ int storage_detach(struct storage *s, unsigned lun, struct disk **disk);
  * the guest has been asked to eject it. -EBUSY as above. */
 int storage_medium(struct storage *s, unsigned lun, struct disk *disk, bool force,
                    struct disk **old);
+/** Take the disk of a medium that the guest has ejected, as storage_medium() would. 0; -ENOENT:
+ * there is none, or another medium by now. */
+int storage_ejected(struct storage *s, unsigned lun, struct disk **disk);
 /** The disk has grown (disk_grow()): tell the guest. 0 or -ENOENT. */
 int storage_grown(struct storage *s, unsigned lun);
 /** 0, -ENOENT or -EINVAL. What waits for the old limits goes ahead. */

@@ -23,6 +23,8 @@
 #define STORAGE_PACKET   32768U /* bytes: a packet with the pages of the largest request */
 /* Bytes of a step of what does not go to the guest's memory. */
 #define STORAGE_BOUNCE (256U << 10)
+/* Requests of a controller that have such a buffer; others are told to come again. */
+#define STORAGE_BOUNCES 256U
 
 struct unit {
     pthread_mutex_t lock; /* of all that follows, but what says otherwise */
@@ -57,7 +59,7 @@ struct request {
     uint8_t srb_status;
     uint32_t moved; /* bytes of the guest's buffer */
     /* While it waits for its time. */
-    uint64_t start_ns;
+    uint64_t start_ns; /* 0: it does not */
     unsigned limit_epoch, reset_epoch;
     /* The guest's buffer. */
     struct iovec *iov; /* STORAGE_VECTORS */
@@ -125,12 +127,14 @@ struct storage {
     struct storage_hooks hooks;
     uint16_t sub_channel_max;
     pthread_mutex_t lock;
-    pthread_cond_t parked;                         /* lock */
+    pthread_cond_t parked;                         /* lock: of that, stop, pausing and closing */
     struct channel *channels[STORAGE_CHANNELS];    /* lock */
+    unsigned closing;                              /* lock: channels that are none of these now */
     struct saved_channel *saved[STORAGE_CHANNELS]; /* lock */
     uint16_t version;                              /* lock: of the first channel */
     atomic_bool pausing;                           /* written with the lock */
     atomic_bool enumerate;                         /* the guest is to look for units */
+    atomic_uint bounces;                           /* STORAGE_BOUNCE buffers that there are */
     atomic_uint scan;                              /* requests that wait are to be looked at */
     atomic_uint_fast64_t luns;                     /* bits of the attached units */
     struct unit units[STORAGE_LUNS];
@@ -171,6 +175,9 @@ bool request_start_waiting(struct channel *c, bool all);
 uint64_t request_next_start(const struct channel *c);
 /** It is not answered, and not in flight. */
 void request_drop(struct request *r);
+/** Between two steps: whether the next may begin. False: it has been ended, because its unit, its
+ * medium or its channel goes away, after a reset, or for a pause. */
+bool request_go_on(struct request *r);
 /** All that the disk had to do is done, or has failed. */
 void request_done(struct request *r, int error);
 
@@ -180,6 +187,8 @@ void request_done(struct request *r, int error);
 int io_prepare(struct request *r);
 /** Begin with it; request_done() is called when it is over. */
 void io_start(struct request *r);
+/** Free what io_prepare() and later steps have taken. */
+void io_release(struct request *r);
 
 /* storage.c */
 
@@ -193,5 +202,7 @@ void storage_version_set(struct storage *s, uint16_t version);
 /* unit.c */
 
 void unit_reset(struct unit *u);
+/** A guest has opened the first channel. */
+void unit_begin(struct unit *u);
 
 #endif

@@ -37,7 +37,8 @@ static int medium_of(const struct disk *disk, enum scsi_kind kind, bool read_onl
     return 0;
 }
 
-/* Who has no identity of its own is named by its place. */
+/* Who has no identity of its own is named by its place. Controllers may be numbered in the last
+ * byte of their names, so that the LUN goes into another one. */
 static void identity_of(const struct storage *s, unsigned lun, const struct disk *disk,
                         uint8_t *identity)
 {
@@ -50,7 +51,7 @@ static void identity_of(const struct storage *s, unsigned lun, const struct disk
     if (memcmp(identity, none, sizeof(none)) != 0)
         return;
     memcpy(identity, s->config.instance.bytes, sizeof(none));
-    identity[15] = (uint8_t)(identity[15] ^ lun);
+    identity[14] = (uint8_t)(identity[14] ^ lun);
 }
 
 static void luns_changed(struct storage *s, unsigned lun, bool there)
@@ -81,7 +82,6 @@ int storage_attach(struct storage *s, unsigned lun, const struct storage_unit *u
     struct scsi_device d = {
         .kind = unit->kind == STORAGE_DVD ? SCSI_OPTICAL : SCSI_DISK,
         .transfer_max = STORAGE_TRANSFER_MAX,
-        .write_cache = true,
     };
     struct limit limit;
     struct unit *u;
@@ -97,6 +97,7 @@ int storage_attach(struct storage *s, unsigned lun, const struct storage_unit *u
     if (err)
         return err;
     identity_of(s, lun, unit->disk, d.identity);
+    scsi_begin(&d);
     u = &s->units[lun];
     (void)pthread_mutex_lock(&u->lock);
     err = u->attached || u->changing ? -EEXIST : 0;
@@ -203,6 +204,24 @@ int storage_medium(struct storage *s, unsigned lun, struct disk *disk, bool forc
     return err;
 }
 
+int storage_ejected(struct storage *s, unsigned lun, struct disk **disk)
+{
+    struct unit *u = &s->units[lun < STORAGE_LUNS ? lun : 0];
+    int err;
+
+    (void)pthread_mutex_lock(&u->lock);
+    err = unit_check(u, lun);
+    if (!err && (!u->disk || scsi_medium_present(&u->scsi)))
+        err = -ENOENT;
+    if (!err) {
+        idle_wait(s, u);
+        *disk = u->disk;
+        u->disk = NULL;
+    }
+    (void)pthread_mutex_unlock(&u->lock);
+    return err;
+}
+
 int storage_grown(struct storage *s, unsigned lun)
 {
     struct unit *u = &s->units[lun < STORAGE_LUNS ? lun : 0];
@@ -255,6 +274,14 @@ int storage_counters(struct storage *s, unsigned lun, struct storage_counters *c
     }
     (void)pthread_mutex_unlock(&u->lock);
     return err;
+}
+
+void unit_begin(struct unit *u)
+{
+    (void)pthread_mutex_lock(&u->lock);
+    if (u->attached)
+        scsi_begin(&u->scsi);
+    (void)pthread_mutex_unlock(&u->lock);
 }
 
 void unit_reset(struct unit *u)
