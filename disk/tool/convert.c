@@ -68,25 +68,15 @@ int convert(const struct convert *c, struct problem *why)
     return err;
 }
 
-int verb_convert(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"format", required_argument, NULL, 'f'},
-        {"from-format", required_argument, NULL, 'r'},
-        {"fixed", no_argument, NULL, 'x'},
-        {"block-size", required_argument, NULL, 'b'},
-        {"sector-size", required_argument, NULL, 's'},
-        {"force", no_argument, NULL, 'F'},
-        {NULL, 0, NULL, 0},
-    };
     struct convert c = {0};
     struct problem why;
     uint64_t v = 0;
-    int k;
 
-    while ((k = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+    for (char k; (k = verb_next(&verb_convert, argc, argv)) != 0;) {
         if ((k == 'b' || k == 's') && (!size_parse(optarg, &v) || v == 0 || v > UINT32_MAX))
-            return tool_usage("convert: not a size: %.40s", optarg);
+            return tool_usage(&verb_convert, NOT_A_SIZE, optarg);
         if (k == 'f')
             c.to_format = optarg;
         else if (k == 'r')
@@ -99,12 +89,23 @@ int verb_convert(int argc, char **argv)
             c.how.sector_size = (uint32_t)v;
         else if (k == 'F')
             c.force = true;
-        else
-            return EXIT_USAGE;
     }
     if (argc - optind != 2)
-        return tool_usage("convert: FROM and TO are wanted");
+        return tool_usage(&verb_convert, "FROM and TO are wanted");
     c.from = argv[optind];
     c.to = argv[optind + 1];
     return convert(&c, &why) < 0 ? tool_fail(&why) : EXIT_DONE;
 }
+
+const struct verb verb_convert = {
+    .name = "convert",
+    .arguments = "[OPTION...] FROM TO",
+    .purpose = "copy a disk into a new image",
+    .run = run,
+    .option = {{"format", "F", 'f', "of TO: raw, vhd, vhdx; else its name says it"},
+               {"from-format", "F", 'r', "of FROM: also iso; else what it holds says it"},
+               {"fixed", NULL, 'x', "take all space at once"},
+               {"block-size", "S", 'b', "in which the image grows"},
+               {"sector-size", "S", 's', "512 or 4096 (vhdx); else that of FROM"},
+               {"force", NULL, 'F', "replace a file of that name"}},
+};

@@ -107,26 +107,18 @@ static int open_for_info(struct layer **top, const char *path, bool chain, bool 
     return err;
 }
 
-int verb_info(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"chain", no_argument, NULL, 'c'},
-        {NULL, 0, NULL, 0},
-    };
     bool json = false, chain = false, in_use;
     struct problem why;
     struct layer *top;
-    int k;
 
-    while ((k = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (k == '?')
-            return EXIT_USAGE;
+    for (char k; (k = verb_next(&verb_info, argc, argv)) != 0;) {
         json |= k == 'j';
         chain |= k == 'c';
     }
     if (argc - optind != 1)
-        return tool_usage("info: one PATH is wanted");
+        return tool_usage(&verb_info, "one PATH is wanted");
     if (open_for_info(&top, argv[optind], chain, &in_use, &why) < 0)
         return tool_fail(&why);
     if (json && chain)
@@ -144,3 +136,12 @@ int verb_info(int argc, char **argv)
     (void)chain_close(top);
     return EXIT_DONE;
 }
+
+const struct verb verb_info = {
+    .name = "info",
+    .arguments = "[--json] [--chain] PATH",
+    .purpose = "say what an image is",
+    .run = run,
+    .option = {{"json", NULL, 'j', "print it as JSON"},
+               {"chain", NULL, 'c', "of all its parents too"}},
+};

@@ -56,25 +56,18 @@ static int set_parent(struct layer *child, const char *path, bool force, struct 
     return err;
 }
 
-int verb_set_parent(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"force", no_argument, NULL, 'F'},
-        {NULL, 0, NULL, 0},
-    };
     const struct disk_options options = {.cached = true};
     struct problem why;
     struct layer *child;
     bool force = false;
-    int k, err, closed;
+    int err, closed;
 
-    while ((k = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (k == '?')
-            return EXIT_USAGE;
+    while (verb_next(&verb_set_parent, argc, argv) == 'F')
         force = true;
-    }
     if (argc - optind != 2)
-        return tool_usage("set-parent: CHILD and PARENT are wanted");
+        return tool_usage(&verb_set_parent, "CHILD and PARENT are wanted");
     if (chain_open_alone(&child, argv[optind], &options, &why) < 0)
         return tool_fail(&why);
     err = set_parent(child, argv[optind + 1], force, &why);
@@ -83,3 +76,11 @@ int verb_set_parent(int argc, char **argv)
         err = problem_set(&why, closed, "%s: %s", argv[optind], strerror(-closed));
     return err ? tool_fail(&why) : EXIT_DONE;
 }
+
+const struct verb verb_set_parent = {
+    .name = "set-parent",
+    .arguments = "[--force] CHILD PARENT",
+    .purpose = "tell a differencing image where its parent is",
+    .run = run,
+    .option = {{"force", NULL, 'F', "take another one than it was made from"}},
+};
