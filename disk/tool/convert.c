@@ -29,15 +29,14 @@ static int copy_into(struct disk *from, struct output *out, const struct disk_fo
 
 static int convert_open(const struct convert *c, struct disk *from, struct problem *why)
 {
-    const char *name = c->to_format ? c->to_format : format_by_name(c->to);
-    const struct disk_format *format = format_named(name);
+    const struct disk_format *format;
     struct format_create how = c->how;
     struct disk_info info;
     struct output out;
-    int err;
+    int err = output_choose(&format, c->to, c->to_format, why);
 
-    if (!format)
-        return problem_set(why, -EINVAL, "%s: no such format: %.40s", c->to, name);
+    if (err)
+        return err;
     disk_info(from, &info);
     if (how.sector_size == 0 && !info.optical && format != &format_raw)
         how.sector_size = info.sector_size;

@@ -79,6 +79,23 @@ static int with_parent(struct create *c, struct layer **parent, struct problem *
     return 0;
 }
 
+int output_choose(const struct disk_format **out, const char *path, const char *name,
+                  struct problem *why)
+{
+    const struct disk_format *format = name ? format_named(name) : format_of_name(path);
+
+    if (!format && name)
+        return problem_set(why, -EINVAL, "%s: no such format: %.40s", path, name);
+    if (!format)
+        format = &format_raw;
+    if (!format->create)
+        return problem_set(why, -ENOTSUP,
+                           "%s: files of format %s are not made here; --format raw makes a raw one",
+                           path, format->name);
+    *out = format;
+    return 0;
+}
+
 int output_format(struct output *o, const struct disk_format *format,
                   const struct format_create *how, struct problem *why)
 {
@@ -86,10 +103,7 @@ int output_format(struct output *o, const struct disk_format *format,
     struct host_file *h;
     int fd = dup(o->fd), err;
 
-    if (!format->create)
-        err = problem_set(&inner, -ENOTSUP, "images of this format are not made here");
-    else
-        err = fd < 0 ? -errno : host_file_adopt(&h, fd, true);
+    err = fd < 0 ? -errno : host_file_adopt(&h, fd, true);
     if (!err) {
         err = format->create(&h->file, how, &inner);
         host_file_close(h);
@@ -106,11 +120,10 @@ static int create(struct create *c, struct problem *why)
     const struct disk_format *format;
     struct layer *parent = NULL;
     struct output out;
-    int err = 0;
+    int err = output_choose(&format, c->path, c->format, why);
 
-    format = format_named(c->format ? c->format : format_by_name(c->path));
-    if (!format)
-        return problem_set(why, -EINVAL, "%s: no such format: %.40s", c->path, c->format);
+    if (err)
+        return err;
     if (c->parent)
         err = with_parent(c, &parent, why);
     if (!err)

@@ -55,8 +55,6 @@ void size_text(char out[32], uint64_t bytes);
 void json_string(FILE *f, const char *text);
 /** The path that leads from the folder of `from` to `to`; -errno if one is not there. */
 int path_relative(char *out, size_t size, const char *from, const char *to);
-/** By the end of a name: "vhdx", "vhd", else "raw". */
-const char *format_by_name(const char *path);
 
 /* progress.c */
 
@@ -77,6 +75,9 @@ void progress_end(struct progress *p);
 /** What a disk is made with; the umask applies. */
 #define DISK_MODE 0666
 
+/** What a new file is to be: `name`, or NULL: by the end of its path, raw if that says nothing. */
+int output_choose(const struct disk_format **out, const char *path, const char *name,
+                  struct problem *why);
 /** Make the file an image. */
 int output_format(struct output *o, const struct disk_format *format,
                   const struct format_create *how, struct problem *why);
