@@ -33,7 +33,7 @@ static int convert_open(const struct convert *c, struct disk *from, struct probl
     struct format_create how = c->how;
     struct disk_info info;
     struct output out;
-    int err = output_choose(&format, c->to, c->to_format, why);
+    int err = output_choose(&format, c->to, c->to_format, &c->how, why);
 
     if (err)
         return err;

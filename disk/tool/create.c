@@ -79,10 +79,23 @@ static int with_parent(struct create *c, struct layer **parent, struct problem *
     return 0;
 }
 
+/* An option that was given and that such an image has no use for, or NULL. */
+static const char *of_no_use(const struct disk_format *format, const struct format_create *how)
+{
+    if (how->physical_size && format != &format_vhdx)
+        return "--physical-size";
+    if (format != &format_raw)
+        return NULL;
+    if (how->sector_size)
+        return "--sector-size";
+    return how->block_size ? "--block-size" : NULL;
+}
+
 int output_choose(const struct disk_format **out, const char *path, const char *name,
-                  struct problem *why)
+                  const struct format_create *how, struct problem *why)
 {
     const struct disk_format *format = name ? format_named(name) : format_of_name(path);
+    const char *wrong;
 
     if (!format && name)
         return problem_set(why, -EINVAL, "%s: no such format: %.40s", path, name);
@@ -92,6 +105,9 @@ int output_choose(const struct disk_format **out, const char *path, const char *
         return problem_set(why, -ENOTSUP,
                            "%s: files of format %s are not made here; --format raw makes a raw one",
                            path, format->name);
+    wrong = of_no_use(format, how);
+    if (wrong)
+        return problem_set(why, -EINVAL, "%s: %s is not for format %s", path, wrong, format->name);
     *out = format;
     return 0;
 }
@@ -120,7 +136,7 @@ static int create(struct create *c, struct problem *why)
     const struct disk_format *format;
     struct layer *parent = NULL;
     struct output out;
-    int err = output_choose(&format, c->path, c->format, why);
+    int err = output_choose(&format, c->path, c->format, &c->how, why);
 
     if (err)
         return err;

@@ -75,9 +75,10 @@ void progress_end(struct progress *p);
 /** What a disk is made with; the umask applies. */
 #define DISK_MODE 0666
 
-/** What a new file is to be: `name`, or NULL: by the end of its path, raw if that says nothing. */
+/** What a new file is to be: `name`, or NULL: by the end of its path, raw if that says nothing. An
+ * option of `how` that such a format has not is refused. */
 int output_choose(const struct disk_format **out, const char *path, const char *name,
-                  struct problem *why);
+                  const struct format_create *how, struct problem *why);
 /** Make the file an image. */
 int output_format(struct output *o, const struct disk_format *format,
                   const struct format_create *how, struct problem *why);
