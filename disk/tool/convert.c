@@ -18,7 +18,8 @@ static int copy_into(struct disk *from, struct output *out, const struct disk_fo
     if (err)
         return err;
     progress_start(&progress, "copying");
-    const struct copy copy = {.from = from, .to = to, .fresh = true, .progress = &progress};
+    const struct copy copy = {
+        .from = from, .to = to, .to_path = out->path, .fresh = true, .progress = &progress};
     err = copy_run(&copy, why);
     closed = disk_close(to);
     progress_end(&progress);

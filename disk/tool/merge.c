@@ -102,7 +102,11 @@ static int merge_disks(struct disk *child, struct disk *parent, struct problem *
     if (err)
         return err;
     progress_start(&progress, "merging");
-    const struct copy copy = {.from = child, .to = parent, .top_only = true, .progress = &progress};
+    const struct copy copy = {.from = child,
+                              .to = parent,
+                              .to_path = parent->top->path,
+                              .top_only = true,
+                              .progress = &progress};
     err = copy_run(&copy, why);
     progress_end(&progress);
     return err;

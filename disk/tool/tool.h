@@ -87,8 +87,9 @@ int output_format(struct output *o, const struct disk_format *format,
 
 struct copy {
     struct disk *from, *to;
-    bool top_only; /* what is in the parents of `from` is left alone */
-    bool fresh;    /* `to` is all zeros */
+    const char *to_path; /* what messages call `to`: a new image has another name yet */
+    bool top_only;       /* what is in the parents of `from` is left alone */
+    bool fresh;          /* `to` is all zeros */
     struct progress *progress;
 };
 
