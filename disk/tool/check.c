@@ -31,7 +31,7 @@ static int check_file(struct host_file *h, const char *path, bool repair,
                       struct check_report *report, struct problem *why)
 {
     struct problem inner = {{0}};
-    const struct disk_format *format;
+    const struct disk_format *format, *promised = format_of_name(path);
     int err = host_file_lock(h, repair, path, why);
 
     if (err)
@@ -39,6 +39,10 @@ static int check_file(struct host_file *h, const char *path, bool repair,
     err = format_probe(&h->file, path, &format);
     if (err)
         return problem_set(why, err, "%s: %s", path, strerror(-err));
+    /* Anything is a sound raw image, also what is left of a VHD. */
+    if (promised && format == &format_raw)
+        return problem_set(why, -EINVAL, "%s: it holds no %s, which its name promises", path,
+                           promised->name);
     if (!format->check)
         return problem_set(why, -ENOTSUP, "%s: %s cannot be checked", path, format->name);
     err = format->check(&h->file, repair, report, &inner);
@@ -72,7 +76,8 @@ static int run(int argc, char **argv)
     if (err)
         return tool_fail(&why);
     if (!sayer.json)
-        (void)printf("%u errors, %u repaired\n", report.errors, report.fixed);
+        (void)printf("%u %s, %u repaired\n", report.errors, report.errors == 1 ? "error" : "errors",
+                     report.fixed);
     if (report.errors == 0)
         return EXIT_DONE;
     return report.fixed == report.errors ? EXIT_REPAIRED : EXIT_ERRORS;

@@ -39,6 +39,7 @@ static uint64_t allocated(const struct layer *l)
 
 static void print_text(const struct layer *l, bool in_use)
 {
+    const struct disk_format *promised = format_of_name(l->path);
     const struct image_geometry *g = &l->geometry;
     char size[32], used[32], guid[37];
 
@@ -46,6 +47,8 @@ static void print_text(const struct layer *l, bool in_use)
     size_text(used, allocated(l));
     (void)printf("%s\n  format       %s%s%s\n", l->path, l->format->name, g->kind ? ", " : "",
                  g->kind ? g->kind : "");
+    if (promised && promised != l->format)
+        (void)printf("               but its name promises %s\n", promised->name);
     (void)printf("  size         %s (%llu bytes)\n", size, (unsigned long long)g->size);
     (void)printf("  on the host  %s\n", used);
     (void)printf("  sectors      %u bytes, physical %u\n", g->sector_size, g->physical_size);
@@ -57,7 +60,7 @@ static void print_text(const struct layer *l, bool in_use)
     if (l->geometry.parent.wanted && l->parent)
         (void)printf("  parent       %s\n", l->parent->path);
     for (unsigned k = 0; g->parent.wanted && !l->parent && k < g->parent.path_count; k++)
-        (void)printf("  parent       %s (not looked for)\n", g->parent.path[k]);
+        (void)printf("  %s %s\n", k == 0 ? "parent      " : "      or    ", g->parent.path[k]);
     if (in_use)
         (void)printf("  in use       another program has it open\n");
 }
