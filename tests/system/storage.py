@@ -21,7 +21,11 @@ def control(name):
 
 
 class Storage(Workers):
-    """The parent, with what the checks have in common."""
+    """The parent, with what the checks have in common. `kernel`: the children's."""
+
+    def __init__(self, machine, full, kernel):
+        super().__init__(machine, full)
+        self.kernel = kernel
 
     def image(self, name, kind, size, more=""):
         """Makes an image; its path."""

@@ -33,21 +33,26 @@ BOOT_S, GUEST_S = 120, 240
 MEMORY_MIB = 2048
 SCRATCH_GIB = 8
 # In the child's kernel, which finds its disks by them.
-MODULES = ("hv_storvsc", "sd_mod", "sr_mod")
+MODULES = ("hv_storvsc", "sd_mod", "sr_mod", "ext4")
 PROGRAMS = ("fio", "blkdiscard", "kexec")
 
 
 def check_boot(run):
-    """Debian boots from its disk on the synthetic controller, by its own kernel and initrd."""
+    """
+    Debian boots from its disk on the synthetic controller, by its own kernel and initrd; or, if the
+    children's kernel is another than Debian's own, by that and an image that goes on with the disk.
+    """
     rows = [2] if not run.full else [1, 2, 4]
-    home = guest.STORE_HOME
+    home = boots = guest.STORE_HOME
+    append = f"{child.GUEST_APPEND} {child.MARKER_APPEND}"
+    if run.kernel != "6.1-cloud":
+        boots, append = child.HOME, f"{append} bh.root={guest.LABEL}"
     for processors in rows:
         run.number += 1
         path = f"/tmp/vm{run.number}"
-        text = child.config(f"vm{run.number}", f"{child.GUEST_APPEND} {child.MARKER_APPEND}",
-                            memory="512M", processors=processors, kernel=f"{home}/vmlinuz",
-                            initrd=f"{home}/initrd.img", console=f"file:{path}.log",
-                            more=section(f"{home}/{guest.DISK}"))
+        text = child.config(f"vm{run.number}", append, memory="512M", processors=processors,
+                            kernel=f"{boots}/vmlinuz", initrd=f"{boots}/initrd.img",
+                            console=f"file:{path}.log", more=section(f"{home}/{guest.DISK}"))
         run.put(path, text)
         run.machine.run(f"vmwp {path}.conf > {path}.err 2>&1 & echo $! > {path}.pid")
         line = run.wait(path, r"^.*BULKHEAD-CHILD-UP (.*)$", GUEST_S).group(1)
@@ -140,7 +145,7 @@ def run_parent(child_kernel, args, said):
         machine.start(BOOT_S)
         machine.run(f"insmod {child.HOME}/bulkhead-vid.ko; mkdir -p {SCRATCH} && "
                     f"mount -t ext4 /dev/vdb {SCRATCH}")
-        run = Storage(machine, args.all)
+        run = Storage(machine, args.all, child_kernel)
         for name, check in CHECKS.items():
             if args.checks and not any(name.startswith(c) for c in args.checks):
                 continue

@@ -85,8 +85,8 @@ int vmbus_ring_out_resume(struct vmbus_ring_out *out, const struct vmbus_ring *r
 
 /**
  * Take the next packet into `buf`, whose address is a multiple of 8. 1; 0: there is none, and the
- * guest has been told to signal the next, unless the reader polls; -EMSGSIZE: larger than `size`, and dropped; -EPIPE: the
- * ring makes no sense.
+ * guest has been told to signal the next, unless the reader polls; -EMSGSIZE: larger than `size`,
+ * and dropped; -EPIPE: the ring makes no sense.
  */
 int vmbus_ring_read(struct vmbus_ring_in *in, struct vmbus_ring_packet *packet, void *buf,
                     size_t size);
