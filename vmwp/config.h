@@ -15,9 +15,10 @@
 #define CONFIG_NAME_MAX    64U
 #define CONFIG_SOCKET_MAX  108U /* sun_path */
 
-#define CONFIG_CONTROLLERS    4U  /* synthetic SCSI controllers */
-#define CONFIG_LUNS           64U /* of each */
-#define CONFIG_DISKS_MAX      64U /* in the file */
+#define CONFIG_CONTROLLERS    4U     /* synthetic SCSI controllers */
+#define CONFIG_LUNS           64U    /* of each */
+#define CONFIG_BANDWIDTH_MIN  65536U /* bytes in a second: what the VSP can keep to */
+#define CONFIG_DISKS_MAX      64U    /* in the file */
 #define CONFIG_PROCESSORS_MAX 64U
 #define CONFIG_MEMORY_MIN     (16ULL << 20)
 #define CONFIG_MEMORY_MAX     (1ULL << 40)

@@ -124,7 +124,7 @@ int config_disk_iops(const struct config_entry *e)
 
 int config_disk_bandwidth(const struct config_entry *e)
 {
-    static const char what[] = "bandwidth is a number of bytes in a second with K, M or G";
+    static const char what[] = "bandwidth is bytes in a second with K, M or G, at least 64K";
     const char *rest;
     unsigned shift;
     uint64_t v;
@@ -144,6 +144,8 @@ int config_disk_bandwidth(const struct config_entry *e)
     default:
         return config_bad(e, what);
     }
+    if (v << shift < CONFIG_BANDWIDTH_MIN)
+        return config_bad(e, what);
     last(e->config)->bandwidth = v << shift;
     return 0;
 }

@@ -13,6 +13,8 @@
 static const struct vmbus_guid instance = {{0x2b, 0x7d, 0x41, 0x6c, 0x0e, 0x93, 0x5f, 0x4e, 0x8a,
                                             0x12, 0xd6, 0x3c, 0x77, 0xe1, 0x09, 0x00}};
 
+#define WRONG_KIND "a DVD drive takes ISO images, a disk other ones"
+
 struct slot {
     bool used;
     bool dvd;
@@ -62,8 +64,7 @@ static int attach(struct controller *c, const struct config_disk *what, struct d
         return problem_set(why, err, "lun %u of controller %u is taken", what->lun, c->number);
     if (err)
         return problem_set(why, err, "lun %u of controller %u: %s", what->lun, c->number,
-                           err == -EINVAL ? "a DVD drive takes ISO images, a disk other ones"
-                                          : strerror(-err));
+                           err == -EINVAL ? WRONG_KIND : strerror(-err));
     c->slot[what->lun] = (struct slot){true, what->dvd, disk};
     return 0;
 }
@@ -98,6 +99,45 @@ static int open_one(struct disks *d, const struct config_disk *what, struct prob
         return 0;
     (void)disk_close(disk);
     return problem_set(why, err, "disk of line %u: %.400s", what->line, inner.text);
+}
+
+/* Nothing is written: what is left to do is done when the disk is opened in earnest. */
+static int check_one(const struct config_disk *what, struct problem *why)
+{
+    struct disk_options options = options_of(what, NULL, 0);
+    struct disk_info info;
+    struct disk *disk;
+    int err;
+
+    if (!what->path[0])
+        return 0;
+    if (!options.read_only && access(what->path, W_OK) < 0)
+        return problem_set(why, -errno, "%.400s: %s", what->path, strerror(errno));
+    options.read_only = true;
+    options.shared = true;
+    options.later = true;
+    err = disk_open(&disk, what->path, &options, why);
+    if (err)
+        return err;
+    disk_info(disk, &info);
+    (void)disk_close(disk);
+    return info.optical == what->dvd
+               ? 0
+               : problem_set(why, -EINVAL, "%.400s: %s", what->path, WRONG_KIND);
+}
+
+int disks_check(const struct config *config, struct problem *why)
+{
+    struct problem inner;
+    int err = 0;
+
+    for (unsigned i = 0; i < config->disks && !err; i++) {
+        err = check_one(&config->disk[i], &inner);
+        if (err)
+            (void)problem_set(why, err, "disk of line %u: %.400s", config->disk[i].line,
+                              inner.text);
+    }
+    return err;
 }
 
 /* There is always one, for what may be added. */

@@ -16,6 +16,10 @@ struct disks;
 
 /** Open everything that the configuration names. 0, or -errno with *why. */
 int disks_open(struct disks **out, const struct config *config, struct problem *why);
+
+/** Whether disks_open() would find all disks as they should be; nothing is changed, and others may
+ * have them open. 0 or -errno. */
+int disks_check(const struct config *config, struct problem *why);
 /** Their threads, which are to have no more rights than the worker will have. Again does nothing.
  */
 int disks_start(struct disks *d, struct problem *why);

@@ -68,6 +68,8 @@ static int disk_add(struct machine *m, const struct wish *w, struct control_requ
         return problem_set(why, -EINVAL, "format iso goes with type dvd, others do not");
     if (w->iops < 0 || w->iops > UINT32_MAX || w->bandwidth < 0)
         return problem_set(why, -ERANGE, "a limit is out of range");
+    if (w->bandwidth && w->bandwidth < CONFIG_BANDWIDTH_MIN)
+        return problem_set(why, -ERANGE, "bandwidth is 0 or at least 64K");
     return disks_add(m->disks, &what, given, r->files, why);
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "vmwp/config.h"
 #include "vmwp/console.h"
+#include "vmwp/disks.h"
 #include "vmwp/keeper.h"
 #include "vmwp/linux.h"
 #include "vmwp/log.h"
@@ -54,6 +55,7 @@ static int options_parse(int argc, char **argv, struct options *o)
     };
     int c;
 
+    argv[0] = (char[]){"vmwp"}; /* what getopt says begins with this */
     while ((c = getopt_long(argc, argv, "cvhV", longs, NULL)) != -1) {
         switch (c) {
         case 'c':
@@ -72,11 +74,13 @@ static int options_parse(int argc, char **argv, struct options *o)
             (void)puts("vmwp (Bulkhead) " VMWP_VERSION);
             exit(EXIT_OFF);
         default:
-            return -EINVAL;
+            return -EINVAL; /* getopt has said it */
         }
     }
-    if (argc - optind != 1)
+    if (argc - optind != 1) {
+        (void)fputs("vmwp: one CONFIG is wanted; try vmwp --help\n", stderr);
         return -EINVAL;
+    }
     o->path = argv[optind];
     return 0;
 }
@@ -165,7 +169,7 @@ static int run(const struct config *config, const struct options *options)
     return status;
 }
 
-/* What --check sees beyond the file itself: whether the kernel is one. */
+/* What --check sees beyond the file itself: whether the kernel is one, and the disks are. */
 static int check(const struct config *config)
 {
     struct machine_files files;
@@ -184,6 +188,8 @@ static int check(const struct config *config)
         status = EXIT_ERROR;
     } else if (linux_inspect(head, (size_t)n, (uint64_t)size, &kernel, &why) < 0) {
         status = fail(&why);
+    } else if (disks_check(config, &why) < 0) {
+        status = fail(&why);
     }
     machine_files_close(&files);
     return status;
@@ -195,10 +201,8 @@ int main(int argc, char **argv)
     struct options options = {0};
     struct problem why;
 
-    if (options_parse(argc, argv, &options) < 0) {
-        (void)fputs("vmwp: one CONFIG is wanted; try vmwp --help\n", stderr);
+    if (options_parse(argc, argv, &options) < 0)
         return EXIT_USAGE;
-    }
     sandbox_descriptors();
     if (config_load(&config, options.path, &why) < 0)
         return fail(&why);

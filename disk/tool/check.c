@@ -31,7 +31,7 @@ static int check_file(struct host_file *h, const char *path, bool repair,
                       struct check_report *report, struct problem *why)
 {
     struct problem inner = {{0}};
-    const struct disk_format *format;
+    const struct disk_format *format, *promised = format_of_name(path);
     int err = host_file_lock(h, repair, path, why);
 
     if (err)
@@ -39,34 +39,31 @@ static int check_file(struct host_file *h, const char *path, bool repair,
     err = format_probe(&h->file, path, &format);
     if (err)
         return problem_set(why, err, "%s: %s", path, strerror(-err));
+    /* Anything is a sound raw image, also what is left of a VHD. */
+    if (promised && format == &format_raw)
+        return problem_set(why, -EINVAL, "%s: it holds no %s, which its name promises", path,
+                           promised->name);
     if (!format->check)
         return problem_set(why, -ENOTSUP, "%s: %s cannot be checked", path, format->name);
     err = format->check(&h->file, repair, report, &inner);
     return err ? problem_set(why, err, "%.250s: %.250s", path, inner.text) : 0;
 }
 
-int verb_check(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"repair", no_argument, NULL, 'r'},
-        {NULL, 0, NULL, 0},
-    };
     struct sayer sayer = {0};
     struct check_report report = {.say = say, .ctx = &sayer};
     bool repair = false;
     struct host_file *h;
     struct problem why;
-    int k, err;
+    int err;
 
-    while ((k = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (k == '?')
-            return EXIT_USAGE;
+    for (char k; (k = verb_next(&verb_check, argc, argv)) != 0;) {
         sayer.json |= k == 'j';
         repair |= k == 'r';
     }
     if (argc - optind != 1)
-        return tool_usage("check: one PATH is wanted");
+        return tool_usage(&verb_check, "one PATH is wanted");
     if (host_file_open(&h, argv[optind], repair ? HOST_WRITE : 0, &why) < 0)
         return tool_fail(&why);
     if (sayer.json)
@@ -79,8 +76,18 @@ int verb_check(int argc, char **argv)
     if (err)
         return tool_fail(&why);
     if (!sayer.json)
-        (void)printf("%u errors, %u repaired\n", report.errors, report.fixed);
+        (void)printf("%u %s, %u repaired\n", report.errors, report.errors == 1 ? "error" : "errors",
+                     report.fixed);
     if (report.errors == 0)
         return EXIT_DONE;
     return report.fixed == report.errors ? EXIT_REPAIRED : EXIT_ERRORS;
 }
+
+const struct verb verb_check = {
+    .name = "check",
+    .arguments = "[--json] [--repair] PATH",
+    .purpose = "look for damage",
+    .run = run,
+    .option = {{"json", NULL, 'j', "print the findings as JSON"},
+               {"repair", NULL, 'r', "mend what can be mended"}},
+};

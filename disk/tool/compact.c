@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <getopt.h>
 #include <string.h>
 #include "disk/tool/tool.h"
 
@@ -18,20 +19,28 @@ static int compact(struct layer *top, struct problem *why)
     return err ? problem_set(why, err, "%.250s: %.250s", top->path, inner.text) : 0;
 }
 
-int verb_compact(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     const struct disk_options options = {.cached = true};
     struct problem why;
     struct layer *top;
     int err, closed;
 
-    if (argc != 2 || argv[1][0] == '-')
-        return tool_usage("compact: one PATH is wanted");
-    if (chain_open_alone(&top, argv[1], &options, &why) < 0)
+    (void)verb_next(&verb_compact, argc, argv); /* --help only */
+    if (argc - optind != 1)
+        return tool_usage(&verb_compact, "one PATH is wanted");
+    if (chain_open_alone(&top, argv[optind], &options, &why) < 0)
         return tool_fail(&why);
     err = compact(top, &why);
     closed = chain_close(top);
     if (!err && closed)
-        err = problem_set(&why, closed, "%s: %s", argv[1], strerror(-closed));
+        err = problem_set(&why, closed, "%s: %s", argv[optind], strerror(-closed));
     return err ? tool_fail(&why) : EXIT_DONE;
 }
+
+const struct verb verb_compact = {
+    .name = "compact",
+    .arguments = "PATH",
+    .purpose = "give back space that holds nothing",
+    .run = run,
+};

@@ -18,7 +18,8 @@ static int copy_into(struct disk *from, struct output *out, const struct disk_fo
     if (err)
         return err;
     progress_start(&progress, "copying");
-    const struct copy copy = {.from = from, .to = to, .fresh = true, .progress = &progress};
+    const struct copy copy = {
+        .from = from, .to = to, .to_path = out->path, .fresh = true, .progress = &progress};
     err = copy_run(&copy, why);
     closed = disk_close(to);
     progress_end(&progress);
@@ -29,15 +30,14 @@ static int copy_into(struct disk *from, struct output *out, const struct disk_fo
 
 static int convert_open(const struct convert *c, struct disk *from, struct problem *why)
 {
-    const char *name = c->to_format ? c->to_format : format_by_name(c->to);
-    const struct disk_format *format = format_named(name);
+    const struct disk_format *format;
     struct format_create how = c->how;
     struct disk_info info;
     struct output out;
-    int err;
+    int err = output_choose(&format, c->to, c->to_format, &c->how, why);
 
-    if (!format)
-        return problem_set(why, -EINVAL, "%s: no such format: %.40s", c->to, name);
+    if (err)
+        return err;
     disk_info(from, &info);
     if (how.sector_size == 0 && !info.optical && format != &format_raw)
         how.sector_size = info.sector_size;
@@ -68,25 +68,15 @@ int convert(const struct convert *c, struct problem *why)
     return err;
 }
 
-int verb_convert(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"format", required_argument, NULL, 'f'},
-        {"from-format", required_argument, NULL, 'r'},
-        {"fixed", no_argument, NULL, 'x'},
-        {"block-size", required_argument, NULL, 'b'},
-        {"sector-size", required_argument, NULL, 's'},
-        {"force", no_argument, NULL, 'F'},
-        {NULL, 0, NULL, 0},
-    };
     struct convert c = {0};
     struct problem why;
     uint64_t v = 0;
-    int k;
 
-    while ((k = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+    for (char k; (k = verb_next(&verb_convert, argc, argv)) != 0;) {
         if ((k == 'b' || k == 's') && (!size_parse(optarg, &v) || v == 0 || v > UINT32_MAX))
-            return tool_usage("convert: not a size: %.40s", optarg);
+            return tool_usage(&verb_convert, NOT_A_SIZE, optarg);
         if (k == 'f')
             c.to_format = optarg;
         else if (k == 'r')
@@ -99,12 +89,23 @@ int verb_convert(int argc, char **argv)
             c.how.sector_size = (uint32_t)v;
         else if (k == 'F')
             c.force = true;
-        else
-            return EXIT_USAGE;
     }
     if (argc - optind != 2)
-        return tool_usage("convert: FROM and TO are wanted");
+        return tool_usage(&verb_convert, "FROM and TO are wanted");
     c.from = argv[optind];
     c.to = argv[optind + 1];
     return convert(&c, &why) < 0 ? tool_fail(&why) : EXIT_DONE;
 }
+
+const struct verb verb_convert = {
+    .name = "convert",
+    .arguments = "[OPTION...] FROM TO",
+    .purpose = "copy a disk into a new image",
+    .run = run,
+    .option = {{"format", "F", 'f', "of TO: raw, vhd, vhdx; else its name says it"},
+               {"from-format", "F", 'r', "of FROM: also iso; else what it holds says it"},
+               {"fixed", NULL, 'x', "take all space at once"},
+               {"block-size", "S", 'b', "in which the image grows"},
+               {"sector-size", "S", 's', "512 or 4096 (vhdx); else that of FROM"},
+               {"force", NULL, 'F', "replace a file of that name"}},
+};

@@ -213,7 +213,7 @@ int copy_run(const struct copy *copy, struct problem *why)
     err = c->err;
     if (err)
         (void)problem_set(why, err, "%s: %s: %s",
-                          (c->doing[0] == 'r' ? copy->from : copy->to)->top->path, c->doing,
+                          c->doing[0] == 'r' ? copy->from->top->path : copy->to_path, c->doing,
                           strerror(-err));
     disk_queue_destroy(c->queue);
     free(memory);

@@ -15,20 +15,6 @@ struct create {
     char *parent_absolute;
 };
 
-enum { OPT_PHYSICAL = 256 };
-
-static const struct option longs[] = {
-    {"format", required_argument, NULL, 'f'},
-    {"size", required_argument, NULL, 's'},
-    {"parent", required_argument, NULL, 'p'},
-    {"fixed", no_argument, NULL, 'x'},
-    {"block-size", required_argument, NULL, 'b'},
-    {"sector-size", required_argument, NULL, 'S'},
-    {"physical-size", required_argument, NULL, OPT_PHYSICAL},
-    {"force", no_argument, NULL, 'F'},
-    {NULL, 0, NULL, 0},
-};
-
 static bool small_size(const char *text, uint32_t *out)
 {
     uint64_t v;
@@ -42,13 +28,12 @@ static bool small_size(const char *text, uint32_t *out)
 static int parse(int argc, char **argv, struct create *c)
 {
     bool good = true;
-    int k;
 
-    while (good && (k = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+    for (char k; good && (k = verb_next(&verb_create, argc, argv)) != 0;) {
         if (k == 'f')
             c->format = optarg;
         else if (k == 's')
-            good = size_parse(optarg, &c->how.size);
+            good = size_parse(optarg, &c->how.size) && c->how.size > 0;
         else if (k == 'p')
             c->parent = optarg;
         else if (k == 'x')
@@ -57,20 +42,18 @@ static int parse(int argc, char **argv, struct create *c)
             good = small_size(optarg, &c->how.block_size);
         else if (k == 'S')
             good = small_size(optarg, &c->how.sector_size);
-        else if (k == OPT_PHYSICAL)
+        else if (k == 'P')
             good = small_size(optarg, &c->how.physical_size);
         else if (k == 'F')
             c->force = true;
-        else
-            return EXIT_USAGE;
         if (!good)
-            return tool_usage("create: not a size: %.40s", optarg);
+            return tool_usage(&verb_create, NOT_A_SIZE, optarg);
     }
     if (argc - optind != 1)
-        return tool_usage("create: one PATH is wanted");
+        return tool_usage(&verb_create, "one PATH is wanted");
     c->path = argv[optind];
-    if (!c->parent && c->how.size == 0)
-        return tool_usage("create: --size or --parent is wanted");
+    if (!c->parent && c->how.size == 0) /* not given */
+        return tool_usage(&verb_create, "--size or --parent is wanted");
     return EXIT_DONE;
 }
 
@@ -96,6 +79,39 @@ static int with_parent(struct create *c, struct layer **parent, struct problem *
     return 0;
 }
 
+/* An option that was given and that such an image has no use for, or NULL. */
+static const char *of_no_use(const struct disk_format *format, const struct format_create *how)
+{
+    if (how->physical_size && format != &format_vhdx)
+        return "--physical-size";
+    if (format != &format_raw)
+        return NULL;
+    if (how->sector_size)
+        return "--sector-size";
+    return how->block_size ? "--block-size" : NULL;
+}
+
+int output_choose(const struct disk_format **out, const char *path, const char *name,
+                  const struct format_create *how, struct problem *why)
+{
+    const struct disk_format *format = name ? format_named(name) : format_of_name(path);
+    const char *wrong;
+
+    if (!format && name)
+        return problem_set(why, -EINVAL, "%s: no such format: %.40s", path, name);
+    if (!format)
+        format = &format_raw;
+    if (!format->create)
+        return problem_set(why, -ENOTSUP,
+                           "%s: files of format %s are not made here; --format raw makes a raw one",
+                           path, format->name);
+    wrong = of_no_use(format, how);
+    if (wrong)
+        return problem_set(why, -EINVAL, "%s: %s is not for format %s", path, wrong, format->name);
+    *out = format;
+    return 0;
+}
+
 int output_format(struct output *o, const struct disk_format *format,
                   const struct format_create *how, struct problem *why)
 {
@@ -103,10 +119,7 @@ int output_format(struct output *o, const struct disk_format *format,
     struct host_file *h;
     int fd = dup(o->fd), err;
 
-    if (!format->create)
-        err = problem_set(&inner, -ENOTSUP, "images of this format are not made here");
-    else
-        err = fd < 0 ? -errno : host_file_adopt(&h, fd, true);
+    err = fd < 0 ? -errno : host_file_adopt(&h, fd, true);
     if (!err) {
         err = format->create(&h->file, how, &inner);
         host_file_close(h);
@@ -123,11 +136,10 @@ static int create(struct create *c, struct problem *why)
     const struct disk_format *format;
     struct layer *parent = NULL;
     struct output out;
-    int err = 0;
+    int err = output_choose(&format, c->path, c->format, &c->how, why);
 
-    format = format_named(c->format ? c->format : format_by_name(c->path));
-    if (!format)
-        return problem_set(why, -EINVAL, "%s: no such format: %.40s", c->path, c->format);
+    if (err)
+        return err;
     if (c->parent)
         err = with_parent(c, &parent, why);
     if (!err)
@@ -145,7 +157,7 @@ static int create(struct create *c, struct problem *why)
     return err;
 }
 
-int verb_create(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     static struct create c;
     struct problem why;
@@ -155,3 +167,18 @@ int verb_create(int argc, char **argv)
         return status;
     return create(&c, &why) < 0 ? tool_fail(&why) : EXIT_DONE;
 }
+
+const struct verb verb_create = {
+    .name = "create",
+    .arguments = "[OPTION...] PATH",
+    .purpose = "make a new image",
+    .run = run,
+    .option = {{"format", "F", 'f', "raw, vhd, vhdx; else the name says it"},
+               {"size", "S", 's', "bytes, or a number with K, M, G or T"},
+               {"parent", "PATH", 'p', "make a differencing image above this one"},
+               {"fixed", NULL, 'x', "take all space at once"},
+               {"block-size", "S", 'b', "in which the image grows"},
+               {"sector-size", "S", 'S', "512 or 4096 (vhdx)"},
+               {"physical-size", "S", 'P', "of sectors, as guests are told: 512 or 4096 (vhdx)"},
+               {"force", NULL, 'F', "replace a file of that name"}},
+};

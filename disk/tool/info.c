@@ -39,6 +39,7 @@ static uint64_t allocated(const struct layer *l)
 
 static void print_text(const struct layer *l, bool in_use)
 {
+    const struct disk_format *promised = format_of_name(l->path);
     const struct image_geometry *g = &l->geometry;
     char size[32], used[32], guid[37];
 
@@ -46,6 +47,8 @@ static void print_text(const struct layer *l, bool in_use)
     size_text(used, allocated(l));
     (void)printf("%s\n  format       %s%s%s\n", l->path, l->format->name, g->kind ? ", " : "",
                  g->kind ? g->kind : "");
+    if (promised && promised != l->format)
+        (void)printf("               but its name promises %s\n", promised->name);
     (void)printf("  size         %s (%llu bytes)\n", size, (unsigned long long)g->size);
     (void)printf("  on the host  %s\n", used);
     (void)printf("  sectors      %u bytes, physical %u\n", g->sector_size, g->physical_size);
@@ -57,7 +60,7 @@ static void print_text(const struct layer *l, bool in_use)
     if (l->geometry.parent.wanted && l->parent)
         (void)printf("  parent       %s\n", l->parent->path);
     for (unsigned k = 0; g->parent.wanted && !l->parent && k < g->parent.path_count; k++)
-        (void)printf("  parent       %s (not looked for)\n", g->parent.path[k]);
+        (void)printf("  %s %s\n", k == 0 ? "parent      " : "      or    ", g->parent.path[k]);
     if (in_use)
         (void)printf("  in use       another program has it open\n");
 }
@@ -107,26 +110,18 @@ static int open_for_info(struct layer **top, const char *path, bool chain, bool 
     return err;
 }
 
-int verb_info(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"chain", no_argument, NULL, 'c'},
-        {NULL, 0, NULL, 0},
-    };
     bool json = false, chain = false, in_use;
     struct problem why;
     struct layer *top;
-    int k;
 
-    while ((k = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (k == '?')
-            return EXIT_USAGE;
+    for (char k; (k = verb_next(&verb_info, argc, argv)) != 0;) {
         json |= k == 'j';
         chain |= k == 'c';
     }
     if (argc - optind != 1)
-        return tool_usage("info: one PATH is wanted");
+        return tool_usage(&verb_info, "one PATH is wanted");
     if (open_for_info(&top, argv[optind], chain, &in_use, &why) < 0)
         return tool_fail(&why);
     if (json && chain)
@@ -144,3 +139,12 @@ int verb_info(int argc, char **argv)
     (void)chain_close(top);
     return EXIT_DONE;
 }
+
+const struct verb verb_info = {
+    .name = "info",
+    .arguments = "[--json] [--chain] PATH",
+    .purpose = "say what an image is",
+    .run = run,
+    .option = {{"json", NULL, 'j', "print it as JSON"},
+               {"chain", NULL, 'c', "of all its parents too"}},
+};

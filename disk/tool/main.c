@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+#include <getopt.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include "disk/tool/tool.h"
 #include "lib/bits.h"
 
-static const struct verb verbs[] = {
-    {"create", "[OPTION...] PATH", "make a new image", verb_create},
-    {"info", "[--json] [--chain] PATH", "say what an image is", verb_info},
-    {"check", "[--json] [--repair] PATH", "look for damage", verb_check},
-    {"resize", "[--shrink] PATH SIZE", "change the size of a disk", verb_resize},
-    {"convert", "[OPTION...] FROM TO", "copy a disk into a new image", verb_convert},
-    {"compact", "PATH", "give back space that holds nothing", verb_compact},
-    {"merge", "[--delete | --output NEW] CHILD", "put a differencing image into its parent",
-     verb_merge},
-    {"set-parent", "[--force] CHILD PARENT", "tell a differencing image where its parent is",
-     verb_set_parent},
+static const struct verb *const verbs[] = {
+    &verb_create,  &verb_info,    &verb_check, &verb_resize,
+    &verb_convert, &verb_compact, &verb_merge, &verb_set_parent,
 };
 
 int tool_fail(const struct problem *why)
@@ -23,16 +17,59 @@ int tool_fail(const struct problem *why)
     return EXIT_FAILED;
 }
 
-int tool_usage(const char *fmt, ...)
+/* "bhdisk" or "bhdisk create": what messages about usage begin with. */
+static char *own_name(const struct verb *v)
+{
+    static char text[32];
+
+    (void)snprintf(text, sizeof(text), "bhdisk%s%s", v ? " " : "", v ? v->name : "");
+    return text;
+}
+
+int tool_usage(const struct verb *v, const char *fmt, ...)
 {
     va_list args;
 
-    (void)fputs("bhdisk: ", stderr);
+    (void)fprintf(stderr, "%s: ", own_name(v));
     va_start(args, fmt);
     (void)vfprintf(stderr, fmt, args);
     va_end(args);
-    (void)fputs("; try bhdisk --help\n", stderr);
+    (void)fprintf(stderr, "; try %s --help\n", own_name(v));
     return EXIT_USAGE;
+}
+
+static void verb_help(const struct verb *v)
+{
+    (void)printf("usage: %s %s\nTo %s; see bhdisk(8).\n\n", own_name(v), v->arguments, v->purpose);
+    for (const struct verb_option *o = v->option; o->name; o++) {
+        char left[40];
+
+        (void)snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value ? " " : "",
+                       o->value ? o->value : "");
+        (void)printf("  %-18s %s\n", left, o->help);
+    }
+    (void)puts("  --help             print this");
+}
+
+char verb_next(const struct verb *v, int argc, char **argv)
+{
+    struct option longs[VERB_OPTIONS + 1] = {{"help", no_argument, NULL, 'h'}};
+    int k;
+
+    for (unsigned i = 0; v->option[i].name; i++)
+        longs[i + 1] =
+            (struct option){v->option[i].name, v->option[i].value ? required_argument : no_argument,
+                            NULL, v->option[i].letter};
+    /* What getopt says begins with this. */
+    argv[0] = own_name(v);
+    k = getopt_long(argc, argv, "h", longs, NULL);
+    if (k == 'h') {
+        verb_help(v);
+        exit(EXIT_DONE);
+    }
+    if (k == '?')
+        exit(EXIT_USAGE);
+    return k < 0 ? 0 : (char)k;
 }
 
 static void help(void)
@@ -40,13 +77,14 @@ static void help(void)
     (void)puts("usage: bhdisk VERB [OPTION...] ARGUMENT...\n"
                "Makes and changes disk images (raw, vhd, vhdx); see bhdisk(8).\n");
     for (unsigned i = 0; i < ARRAY_SIZE(verbs); i++)
-        (void)printf("  %-10s %-32s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].purpose);
+        (void)printf("  %-10s %-32s %s\n", verbs[i]->name, verbs[i]->arguments, verbs[i]->purpose);
+    (void)puts("\nbhdisk VERB --help tells a verb's options.");
 }
 
 int main(int argc, char **argv)
 {
     if (argc < 2)
-        return tool_usage("a verb is wanted");
+        return tool_usage(NULL, "a verb is wanted");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         help();
         return EXIT_DONE;
@@ -56,7 +94,7 @@ int main(int argc, char **argv)
         return EXIT_DONE;
     }
     for (unsigned i = 0; i < ARRAY_SIZE(verbs); i++)
-        if (strcmp(argv[1], verbs[i].name) == 0)
-            return verbs[i].run(argc - 1, argv + 1);
-    return tool_usage("no such verb: %.40s", argv[1]);
+        if (strcmp(argv[1], verbs[i]->name) == 0)
+            return verbs[i]->run(argc - 1, argv + 1);
+    return tool_usage(NULL, "no such verb: %.40s", argv[1]);
 }

@@ -102,7 +102,11 @@ static int merge_disks(struct disk *child, struct disk *parent, struct problem *
     if (err)
         return err;
     progress_start(&progress, "merging");
-    const struct copy copy = {.from = child, .to = parent, .top_only = true, .progress = &progress};
+    const struct copy copy = {.from = child,
+                              .to = parent,
+                              .to_path = parent->top->path,
+                              .top_only = true,
+                              .progress = &progress};
     err = copy_run(&copy, why);
     progress_end(&progress);
     return err;
@@ -174,21 +178,13 @@ static int merge(struct merge *m, struct problem *why)
     return err;
 }
 
-int verb_merge(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"delete", no_argument, NULL, 'd'},
-        {"output", required_argument, NULL, 'o'},
-        {"format", required_argument, NULL, 'f'},
-        {"force", no_argument, NULL, 'F'},
-        {NULL, 0, NULL, 0},
-    };
     static struct merge m;
     struct convert c = {0};
     struct problem why;
-    int k;
 
-    while ((k = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+    for (char k; (k = verb_next(&verb_merge, argc, argv)) != 0;) {
         if (k == 'd')
             m.remove = true;
         else if (k == 'o')
@@ -197,13 +193,24 @@ int verb_merge(int argc, char **argv)
             c.to_format = optarg;
         else if (k == 'F')
             c.force = true;
-        else
-            return EXIT_USAGE;
     }
     if (argc - optind != 1)
-        return tool_usage("merge: one CHILD is wanted");
+        return tool_usage(&verb_merge, "one CHILD is wanted");
     if (c.to && m.remove)
-        return tool_usage("merge: --delete does not go with --output");
+        return tool_usage(&verb_merge, "--delete does not go with --output");
+    if (!c.to && (c.to_format || c.force))
+        return tool_usage(&verb_merge, "--format and --force are of --output");
     m.child = c.from = argv[optind];
     return (c.to ? convert(&c, &why) : merge(&m, &why)) < 0 ? tool_fail(&why) : EXIT_DONE;
 }
+
+const struct verb verb_merge = {
+    .name = "merge",
+    .arguments = "[--delete | --output NEW] CHILD",
+    .purpose = "put a differencing image into its parent",
+    .run = run,
+    .option = {{"delete", NULL, 'd', "remove the child when the parent is durable"},
+               {"output", "NEW", 'o', "leave both; make an image of the whole chain"},
+               {"format", "F", 'f', "of NEW: raw, vhd, vhdx; else its name says it"},
+               {"force", NULL, 'F', "replace a file of NEW's name"}},
+};

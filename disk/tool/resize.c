@@ -28,29 +28,22 @@ static int resize(struct layer *top, uint64_t size, bool shrink, struct problem 
     return err ? problem_set(why, err, "%.250s: %.250s", top->path, inner.text) : 0;
 }
 
-int verb_resize(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"shrink", no_argument, NULL, 's'},
-        {NULL, 0, NULL, 0},
-    };
     const struct disk_options options = {.cached = true};
     bool shrink = false, more;
     struct problem why;
     struct layer *top;
     uint64_t size;
-    int k, err, closed;
+    int err, closed;
 
-    while ((k = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (k == '?')
-            return EXIT_USAGE;
+    while (verb_next(&verb_resize, argc, argv) == 's')
         shrink = true;
-    }
     if (argc - optind != 2)
-        return tool_usage("resize: PATH and SIZE are wanted");
+        return tool_usage(&verb_resize, "PATH and SIZE are wanted");
     more = argv[optind + 1][0] == '+';
     if (!size_parse(argv[optind + 1] + more, &size))
-        return tool_usage("resize: not a size: %.40s", argv[optind + 1]);
+        return tool_usage(&verb_resize, NOT_A_SIZE, argv[optind + 1]);
     if (chain_open_alone(&top, argv[optind], &options, &why) < 0)
         return tool_fail(&why);
     err = resize(top, more ? top->geometry.size + size : size, shrink, &why);
@@ -59,3 +52,11 @@ int verb_resize(int argc, char **argv)
         err = problem_set(&why, closed, "%s: %s", argv[optind], strerror(-closed));
     return err ? tool_fail(&why) : EXIT_DONE;
 }
+
+const struct verb verb_resize = {
+    .name = "resize",
+    .arguments = "[--shrink] PATH SIZE",
+    .purpose = "change the size of a disk, to SIZE or by +SIZE",
+    .run = run,
+    .option = {{"shrink", NULL, 's', "make it smaller; what lies behind the new end is lost"}},
+};

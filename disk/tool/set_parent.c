@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "disk/tool/tool.h"
 
 static int check_pair(const struct layer *child, const struct layer *parent, bool force,
@@ -28,17 +29,28 @@ static int check_pair(const struct layer *child, const struct layer *parent, boo
     return 0;
 }
 
-static int set_parent(struct layer *child, const char *path, bool force, struct problem *why)
+/* Said before the child is locked: its own lock would look like another program's. */
+static int check_loop(const char *child, const struct layer *parent, struct problem *why)
 {
-    const struct disk_options options = {.read_only = true, .cached = true};
-    char relative[PARENT_PATH_MAX], *absolute = NULL;
-    struct problem inner = {{0}};
-    struct layer *parent;
-    int err = chain_open(&parent, path, &options, why);
+    struct stat st;
 
-    if (err)
-        return err;
-    err = check_pair(child, parent, force, why);
+    if (stat(child, &st) < 0)
+        return problem_set(why, -errno, "%s: %s", child, strerror(errno));
+    for (const struct layer *l = parent; l; l = l->parent)
+        if (l->host->dev == st.st_dev && l->host->ino == st.st_ino)
+            return problem_set(why, -ELOOP, "%.200s: it would be its own ancestor by %.200s", child,
+                               parent->path);
+    return 0;
+}
+
+static int set_parent(struct layer *child, const struct layer *parent, bool force,
+                      struct problem *why)
+{
+    char relative[PARENT_PATH_MAX], *absolute = NULL;
+    const char *path = parent->path;
+    struct problem inner = {{0}};
+    int err = check_pair(child, parent, force, why);
+
     if (!err) {
         err = path_relative(relative, sizeof(relative), child->path, path);
         if (err)
@@ -52,34 +64,48 @@ static int set_parent(struct layer *child, const char *path, bool force, struct 
             (void)problem_set(why, err, "%.250s: %.250s", child->path, inner.text);
     }
     free(absolute);
+    return err;
+}
+
+static int open_both(const char *child_path, const char *parent_path, bool force,
+                     struct problem *why)
+{
+    const struct disk_options child_options = {.cached = true};
+    const struct disk_options parent_options = {.read_only = true, .cached = true};
+    struct layer *child, *parent;
+    int err = chain_open(&parent, parent_path, &parent_options, why), closed;
+
+    if (err)
+        return err;
+    err = check_loop(child_path, parent, why);
+    if (!err)
+        err = chain_open_alone(&child, child_path, &child_options, why);
+    if (!err) {
+        err = set_parent(child, parent, force, why);
+        closed = chain_close(child);
+        if (!err && closed)
+            err = problem_set(why, closed, "%s: %s", child_path, strerror(-closed));
+    }
     (void)chain_close(parent);
     return err;
 }
 
-int verb_set_parent(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"force", no_argument, NULL, 'F'},
-        {NULL, 0, NULL, 0},
-    };
-    const struct disk_options options = {.cached = true};
     struct problem why;
-    struct layer *child;
     bool force = false;
-    int k, err, closed;
 
-    while ((k = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (k == '?')
-            return EXIT_USAGE;
+    while (verb_next(&verb_set_parent, argc, argv) == 'F')
         force = true;
-    }
     if (argc - optind != 2)
-        return tool_usage("set-parent: CHILD and PARENT are wanted");
-    if (chain_open_alone(&child, argv[optind], &options, &why) < 0)
-        return tool_fail(&why);
-    err = set_parent(child, argv[optind + 1], force, &why);
-    closed = chain_close(child);
-    if (!err && closed)
-        err = problem_set(&why, closed, "%s: %s", argv[optind], strerror(-closed));
-    return err ? tool_fail(&why) : EXIT_DONE;
+        return tool_usage(&verb_set_parent, "CHILD and PARENT are wanted");
+    return open_both(argv[optind], argv[optind + 1], force, &why) < 0 ? tool_fail(&why) : EXIT_DONE;
 }
+
+const struct verb verb_set_parent = {
+    .name = "set-parent",
+    .arguments = "[--force] CHILD PARENT",
+    .purpose = "tell a differencing image where its parent is",
+    .run = run,
+    .option = {{"force", NULL, 'F', "take another one than it was made from"}},
+};

@@ -133,14 +133,3 @@ int path_relative(char *out, size_t size, const char *from, const char *to)
     free(file);
     return err;
 }
-
-const char *format_by_name(const char *path)
-{
-    const char *dot = strrchr(path, '.');
-
-    if (dot && strcasecmp(dot, ".vhdx") == 0)
-        return "vhdx";
-    if (dot && (strcasecmp(dot, ".vhd") == 0 || strcasecmp(dot, ".avhd") == 0))
-        return "vhd";
-    return "raw";
-}

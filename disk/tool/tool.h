@@ -12,28 +12,40 @@
 
 enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_ERRORS, EXIT_REPAIRED };
 
+#define VERB_OPTIONS 10
+
+/** An option of a verb: what parses it and what --help says of it. */
+struct verb_option {
+    const char *name;  /* NULL ends the list */
+    const char *value; /* what it is followed by; NULL: nothing */
+    char letter;       /* what verb_next() returns */
+    const char *help;
+};
+
 /** A verb has a file of its own and a row in main.c. run() gets its arguments, the verb first. */
 struct verb {
     const char *name;
     const char *arguments;
     const char *purpose;
     int (*run)(int argc, char **argv);
+    struct verb_option option[VERB_OPTIONS];
 };
 
-int verb_create(int argc, char **argv);
-int verb_info(int argc, char **argv);
-int verb_check(int argc, char **argv);
-int verb_resize(int argc, char **argv);
-int verb_convert(int argc, char **argv);
-int verb_compact(int argc, char **argv);
-int verb_merge(int argc, char **argv);
-int verb_set_parent(int argc, char **argv);
+extern const struct verb verb_create, verb_info, verb_check, verb_resize, verb_convert,
+    verb_compact, verb_merge, verb_set_parent;
+
+/** The next option's letter; 0: there is none. Ends the program at --help and at an option that is
+ * unknown. */
+char verb_next(const struct verb *v, int argc, char **argv);
 
 /** Print a sentence on standard error: EXIT_FAILED. */
 int tool_fail(const struct problem *why);
-__attribute__((format(printf, 1, 2))) int tool_usage(const char *fmt, ...);
+/** The same of words that make no sense: EXIT_USAGE. `v` NULL: there is no verb yet. */
+__attribute__((format(printf, 2, 3))) int tool_usage(const struct verb *v, const char *fmt, ...);
 
 /* text.c */
+
+#define NOT_A_SIZE "not a size: '%.40s': it is bytes, or has K, M, G or T behind it, as 1.5G"
 
 /** "4096", "10G", "1.5T": K, M, G, T of 1024. False: it is none. */
 bool size_parse(const char *text, uint64_t *out);
@@ -43,8 +55,6 @@ void size_text(char out[32], uint64_t bytes);
 void json_string(FILE *f, const char *text);
 /** The path that leads from the folder of `from` to `to`; -errno if one is not there. */
 int path_relative(char *out, size_t size, const char *from, const char *to);
-/** By the end of a name: "vhdx", "vhd", else "raw". */
-const char *format_by_name(const char *path);
 
 /* progress.c */
 
@@ -65,6 +75,10 @@ void progress_end(struct progress *p);
 /** What a disk is made with; the umask applies. */
 #define DISK_MODE 0666
 
+/** What a new file is to be: `name`, or NULL: by the end of its path, raw if that says nothing. An
+ * option of `how` that such a format has not is refused. */
+int output_choose(const struct disk_format **out, const char *path, const char *name,
+                  const struct format_create *how, struct problem *why);
 /** Make the file an image. */
 int output_format(struct output *o, const struct disk_format *format,
                   const struct format_create *how, struct problem *why);
@@ -73,8 +87,9 @@ int output_format(struct output *o, const struct disk_format *format,
 
 struct copy {
     struct disk *from, *to;
-    bool top_only; /* what is in the parents of `from` is left alone */
-    bool fresh;    /* `to` is all zeros */
+    const char *to_path; /* what messages call `to`: a new image has another name yet */
+    bool top_only;       /* what is in the parents of `from` is left alone */
+    bool fresh;          /* `to` is all zeros */
     struct progress *progress;
 };
 

@@ -29,6 +29,13 @@ def expect(condition, text):
         raise Trouble(text)
 
 
+def expect_known(parser, wanted, names):
+    """No machine is started for a word that is the beginning of no check's name."""
+    for word in wanted:
+        if not any(name.startswith(word) for name in names):
+            parser.error(f"no such check: {word}")
+
+
 # What a check may throw when it does not hold.
 FAILURES = (Trouble, CommandError, stream.StreamError, vhost.VhostError, ValueError, OSError)
 

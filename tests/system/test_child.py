@@ -23,7 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
 from bh import child, debian, initramfs, paths, report, vhost  # noqa: E402
-from machine import FAILURES, Machine, expect  # noqa: E402 (paths come first)
+from machine import FAILURES, Machine, expect, expect_known  # noqa: E402 (paths come first)
 import scheduling  # noqa: E402
 from workers import APPEND, Workers  # noqa: E402
 
@@ -276,6 +276,7 @@ def main():
     parser.add_argument("--smp", type=int, default=vhost.Config.smp, metavar="N")
     parser.add_argument("--hv-options", default="", metavar="TEXT")
     args = parser.parse_args()
+    expect_known(parser, args.checks, CHECKS)
     said = report.Report()
     for kernel in args.kernel or (["6.1-cloud", "7.3-cloud"] if args.all else ["6.1-cloud"]):
         try:

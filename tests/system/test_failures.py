@@ -6,6 +6,7 @@ serial console and on the screen, and the machine halts; it neither hangs silent
 options that are wrong, which are reported and ignored. Logs are kept in build/failures/.
 """
 
+import argparse
 import pathlib
 import re
 import struct
@@ -113,6 +114,8 @@ def run_options():
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     said = report.Report()
     LOGS.mkdir(parents=True, exist_ok=True)
     for name, *row in FATAL:

@@ -5,6 +5,7 @@ The disc of image/iso under BIOS and UEFI: to the parent and through a clean end
 where it cannot start. Logs are kept in build/iso/.
 """
 
+import argparse
 import pathlib
 import re
 import subprocess
@@ -80,6 +81,8 @@ def run_fatal(name, wanted, **machine):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     said = report.Report()
     LOGS.mkdir(parents=True, exist_ok=True)
     problems = make_disc()

@@ -24,7 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
 from bh import child, debian, disk, initramfs, paths, report, vhost  # noqa: E402
-from machine import FAILURES, Machine, expect  # noqa: E402 (paths come first)
+from machine import FAILURES, Machine, expect, expect_known  # noqa: E402 (paths come first)
 import traffic  # noqa: E402
 
 OURS = paths.BUILD / "qemu"
@@ -220,6 +220,7 @@ def main():
     parser.add_argument("checks", nargs="*", metavar="CHECK")
     parser.add_argument("--all", action="store_true", help="with firmware")
     args = parser.parse_args()
+    expect_known(parser, args.checks, CHECKS)
     names = [n for n in CHECKS if any(n.startswith(c) for c in args.checks)] or \
         (list(CHECKS) if args.all else list(SHORT))
     said = report.Report()

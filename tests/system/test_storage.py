@@ -25,7 +25,7 @@ from bh import child, debian, disk, guest, initramfs, paths, report, vhost  # no
 import storage_data  # noqa: E402
 import storage_life  # noqa: E402
 import storage_sandbox  # noqa: E402
-from machine import FAILURES, Machine, expect  # noqa: E402 (paths come first)
+from machine import FAILURES, Machine, expect, expect_known  # noqa: E402 (paths come first)
 from storage import SCRATCH, Storage, section  # noqa: E402
 
 OURS = paths.BUILD / "storage"
@@ -168,6 +168,7 @@ def main():
                         help="the children's kernel")
     parser.add_argument("--smp", type=int, default=vhost.Config.smp, metavar="N")
     args = parser.parse_args()
+    expect_known(parser, args.checks, CHECKS)
     said = report.Report()
     for kernel in args.child or (["6.1-cloud", "7.3-cloud"] if args.all else ["6.1-cloud"]):
         try:

@@ -99,21 +99,12 @@ static void test_paths(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
-static void test_formats(void **state)
-{
-    assert_string_equal(format_by_name("a.vhd"), "vhd");
-    assert_string_equal(format_by_name("x/A.VHDX"), "vhdx");
-    assert_string_equal(format_by_name("vhd"), "raw");
-    assert_string_equal(format_by_name("a.vhd.img"), "raw");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_size_text),
         cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_formats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

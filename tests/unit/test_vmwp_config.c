@@ -101,7 +101,9 @@ static void test_bad_disks(void **state)
     fails(LEAST DISK "lun = 64\n", "line 7: lun is a number from 0 to 63, not '64'");
     fails(LEAST DISK "path = /e\n", "line 7: 'path' is given twice");
     fails(LEAST DISK "bandwidth = 20\n",
-          "line 7: bandwidth is a number of bytes in a second with K, M or G, not '20'");
+          "line 7: bandwidth is bytes in a second with K, M or G, at least 64K, not '20'");
+    fails(LEAST DISK "bandwidth = 63K\n",
+          "line 7: bandwidth is bytes in a second with K, M or G, at least 64K, not '63K'");
     fails(LEAST DISK "type = tape\n", "line 7: type is disk or dvd, not 'tape'");
     fails(LEAST DISK "cache = all\n", "line 7: cache is none or host, not 'all'");
 }

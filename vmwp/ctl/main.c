@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +22,13 @@ enum { EXIT_DONE, EXIT_REFUSED, EXIT_WRONG_USAGE };
 #define LINE_SIZE 65536U
 
 struct arguments {
-    const char *socket;
+    const char *socket, *verb;
     int controller, lun;
     const char *value; /* after CONTROLLER:LUN */
     const char *format;
-    bool dvd, read_only, cached, force;
+    bool help;
     json_int_t iops, bandwidth;
+    unsigned given; /* OPTION_* */
 };
 
 /* What is sent, and the descriptors that go along. */
@@ -37,10 +39,24 @@ struct request {
     struct output output; /* what the machine writes; it gets its name when that is complete */
 };
 
+/* Bits of arguments.given and verb.options. */
+enum {
+    OPTION_DVD = 1,
+    OPTION_READ_ONLY = 2,
+    OPTION_FORMAT = 4,
+    OPTION_CACHED = 8,
+    OPTION_FORCE = 16,
+    OPTION_IOPS = 32,
+    OPTION_BANDWIDTH = 64,
+};
+#define OPTIONS_LIMITS (OPTION_IOPS | OPTION_BANDWIDTH)
+#define OPTIONS_ADD    (OPTION_DVD | OPTION_READ_ONLY | OPTION_FORMAT | OPTION_CACHED | OPTIONS_LIMITS)
+
 struct verb {
     const char *name;
     const char *arguments;
     const char *help;
+    unsigned options;
     bool place; /* CONTROLLER:LUN comes first */
     int values; /* that follow */
     int (*make)(const struct arguments *a, struct request *r);
@@ -109,14 +125,16 @@ static void add_limits(const struct arguments *a, json_t *object)
 
 static int make_add(const struct arguments *a, struct request *r)
 {
+    bool dvd = a->given & OPTION_DVD, read_only = a->given & OPTION_READ_ONLY;
+
     r->object = placed(a, "disk-add");
-    (void)json_object_set_new(r->object, "type", json_string(a->dvd ? "dvd" : "disk"));
-    (void)json_object_set_new(r->object, "read_only", json_boolean(a->read_only));
-    (void)json_object_set_new(r->object, "cached", json_boolean(a->cached));
+    (void)json_object_set_new(r->object, "type", json_string(dvd ? "dvd" : "disk"));
+    (void)json_object_set_new(r->object, "read_only", json_boolean(read_only));
+    (void)json_object_set_new(r->object, "cached", json_boolean(a->given & OPTION_CACHED));
     if (a->format)
         (void)json_object_set_new(r->object, "format", json_string(a->format));
     add_limits(a, r->object);
-    return add_chain(r, a->value, a->dvd ? "iso" : a->format, a->read_only || a->dvd);
+    return add_chain(r, a->value, dvd ? "iso" : a->format, read_only || dvd);
 }
 
 static int make_remove(const struct arguments *a, struct request *r)
@@ -161,17 +179,15 @@ static bool place_parse(const char *text, struct arguments *a)
 
 static int make_resize(const struct arguments *a, struct request *r)
 {
-    json_int_t size = size_parse(a->value);
-
     r->object = placed(a, "disk-resize");
-    (void)json_object_set_new(r->object, "size", json_integer(size));
-    return size > 0 ? 0 : fail("a size is a number of bytes, or one with K, M, G or T");
+    (void)json_object_set_new(r->object, "size", json_integer(size_parse(a->value)));
+    return 0;
 }
 
 static int make_medium(const struct arguments *a, struct request *r)
 {
     r->object = placed(a, "medium");
-    (void)json_object_set_new(r->object, "force", json_boolean(a->force));
+    (void)json_object_set_new(r->object, "force", json_boolean(a->given & OPTION_FORCE));
     return a->value ? add_chain(r, a->value, "iso", true) : 0;
 }
 
@@ -182,9 +198,10 @@ static int make_limit(const struct arguments *a, struct request *r)
     return 0;
 }
 
-static int make_counters(const struct arguments *a, struct request *r)
+/* What needs nothing but the verb, which the machine knows by the same name. */
+static int make_plain(const struct arguments *a, struct request *r)
 {
-    r->object = json_pack("{s:s}", "do", "counters");
+    r->object = json_pack("{s:s}", "do", a->verb);
     return 0;
 }
 
@@ -192,63 +209,69 @@ static int make_record(const struct arguments *a, struct request *r)
 {
     struct problem why;
 
-    if (output_begin(&r->output, a->value, 0600, a->force, &why) < 0)
+    if (output_begin(&r->output, a->value, 0600, a->given & OPTION_FORCE, &why) < 0)
         return fail(why.text);
     r->file[r->files++] = r->output.fd;
     r->object = json_pack("{s:s}", "do", "record");
     return 0;
 }
 
-static int make_pause(const struct arguments *a, struct request *r)
-{
-    r->object = json_pack("{s:s}", "do", "pause");
-    return 0;
-}
-
-static int make_resume(const struct arguments *a, struct request *r)
-{
-    r->object = json_pack("{s:s}", "do", "resume");
-    return 0;
-}
-
-static int make_power(const struct arguments *a, struct request *r)
-{
-    r->object = json_pack("{s:s}", "do", "power-button");
-    return 0;
-}
-
-static int make_quit(const struct arguments *a, struct request *r)
-{
-    r->object = json_pack("{s:s}", "do", "quit");
-    return 0;
-}
-
 static const struct verb verbs[] = {
-    {"add", "CONTROLLER:LUN FILE",
-     "put a disk there (--dvd --read-only --format F --cached --iops N --bandwidth N)", true, 1,
-     make_add},
-    {"remove", "CONTROLLER:LUN", "take a disk or drive away", true, 0, make_remove},
-    {"resize", "CONTROLLER:LUN SIZE", "let a disk grow", true, 1, make_resize},
-    {"insert", "CONTROLLER:LUN FILE", "another medium for a drive (--force)", true, 1, make_medium},
-    {"eject", "CONTROLLER:LUN", "no medium in a drive (--force)", true, 0, make_medium},
-    {"limit", "CONTROLLER:LUN", "--iops N --bandwidth N, in a second; 0: none", true, 0,
-     make_limit},
-    {"counters", "", "what each disk has done, as JSON", false, 0, make_counters},
-    {"record", "FILE", "write the flight recorder of VMBus to a new file (--force)", false, 1,
+    {"add", "CONTROLLER:LUN FILE", "put a disk there", OPTIONS_ADD, true, 1, make_add},
+    {"remove", "CONTROLLER:LUN", "take a disk or drive away", 0, true, 0, make_remove},
+    {"resize", "CONTROLLER:LUN SIZE", "let a disk grow", 0, true, 1, make_resize},
+    {"insert", "CONTROLLER:LUN FILE", "put another medium into a drive", OPTION_FORCE, true, 1,
+     make_medium},
+    {"eject", "CONTROLLER:LUN", "take the medium out of a drive", OPTION_FORCE, true, 0,
+     make_medium},
+    {"limit", "CONTROLLER:LUN", "change a disk's limits; those not given end", OPTIONS_LIMITS, true,
+     0, make_limit},
+    {"counters", "", "print what each disk has done, as JSON", 0, false, 0, make_plain},
+    {"record", "FILE", "write the flight recorder of VMBus to a new file", OPTION_FORCE, false, 1,
      make_record},
-    {"pause", "", "stop all processors and the clocks of the guest", false, 0, make_pause},
-    {"resume", "", "let them go on", false, 0, make_resume},
-    {"power-button", "", "press it", false, 0, make_power},
-    {"quit", "", "end the machine at once", false, 0, make_quit},
+    {"pause", "", "stop all processors and the clocks of the guest", 0, false, 0, make_plain},
+    {"resume", "", "let them go on", 0, false, 0, make_plain},
+    {"power-button", "", "press it", 0, false, 0, make_plain},
+    {"quit", "", "end the machine at once", 0, false, 0, make_plain},
 };
 
-static void usage(FILE *to)
+/* In the order of the bits. */
+static const struct {
+    const char *name, *value, *help;
+} option_help[] = {
+    {"dvd", "", "a drive for DVDs with that medium, an ISO image"},
+    {"read-only", "", "the guest cannot write to it"},
+    {"format", " F", "raw, vhd, vhdx or iso; else the end of the name says it"},
+    {"cached", "", "through the host's page cache"},
+    {"force", "", NULL}, /* by the verb */
+    {"iops", " N", "the most operations in a second; 0: any number"},
+    {"bandwidth", " N", "the most bytes in a second, K, M, G or T behind N; 0: any number"},
+};
+
+static void usage(void)
 {
-    (void)fputs("usage: vmwpctl SOCKET VERB [ARGUMENT...]\n"
-                "Talks to the control socket of a virtual machine; see vmwpctl(8).\n\n",
-                to);
+    (void)puts("usage: vmwpctl SOCKET VERB [OPTION...] [ARGUMENT...]\n"
+               "Talks to the control socket of a virtual machine; see vmwpctl(8).\n");
     for (unsigned i = 0; i < ARRAY_SIZE(verbs); i++)
-        (void)fprintf(to, "  %-12s %-20s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
+        (void)printf("  %-12s %-20s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
+    (void)puts("\nvmwpctl VERB --help tells a verb's options.");
+}
+
+static void verb_usage(const struct verb *v)
+{
+    const char *force = v->place ? "without asking the guest" : "replace a file of that name";
+
+    (void)printf("usage: vmwpctl SOCKET %s%s%s%s\nTo %s; see vmwpctl(8).\n\n", v->name,
+                 v->options ? " [OPTION...]" : "", v->arguments[0] ? " " : "", v->arguments,
+                 v->help);
+    for (unsigned i = 0; i < ARRAY_SIZE(option_help); i++) {
+        char left[24];
+
+        (void)snprintf(left, sizeof(left), "--%s%s", option_help[i].name, option_help[i].value);
+        if (v->options & 1U << i)
+            (void)printf("  %-14s %s\n", left, option_help[i].help ? option_help[i].help : force);
+    }
+    (void)puts("  --help         print this");
 }
 
 static int connect_to(const char *path)
@@ -364,87 +387,110 @@ static int run(const struct verb *v, const struct arguments *a)
 
 static int options_parse(int argc, char **argv, struct arguments *a)
 {
-    enum { DVD = 256, READ_ONLY, FORMAT, CACHED, FORCE, IOPS, BANDWIDTH };
     static const struct option longs[] = {
-        {"dvd", no_argument, NULL, DVD},
-        {"read-only", no_argument, NULL, READ_ONLY},
-        {"format", required_argument, NULL, FORMAT},
-        {"cached", no_argument, NULL, CACHED},
-        {"force", no_argument, NULL, FORCE},
-        {"iops", required_argument, NULL, IOPS},
-        {"bandwidth", required_argument, NULL, BANDWIDTH},
+        {"dvd", no_argument, NULL, OPTION_DVD},
+        {"read-only", no_argument, NULL, OPTION_READ_ONLY},
+        {"format", required_argument, NULL, OPTION_FORMAT},
+        {"cached", no_argument, NULL, OPTION_CACHED},
+        {"force", no_argument, NULL, OPTION_FORCE},
+        {"iops", required_argument, NULL, OPTION_IOPS},
+        {"bandwidth", required_argument, NULL, OPTION_BANDWIDTH},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
     };
     int c;
 
+    argv[0] = (char[]){"vmwpctl"}; /* what getopt says begins with this */
     while ((c = getopt_long(argc, argv, "hV", longs, NULL)) != -1) {
         switch (c) {
-        case DVD:
-            a->dvd = true;
-            break;
-        case READ_ONLY:
-            a->read_only = true;
-            break;
-        case FORMAT:
+        case OPTION_FORMAT:
             a->format = optarg;
             break;
-        case CACHED:
-            a->cached = true;
-            break;
-        case FORCE:
-            a->force = true;
-            break;
-        case IOPS:
+        case OPTION_IOPS:
             a->iops = size_parse(optarg);
             break;
-        case BANDWIDTH:
+        case OPTION_BANDWIDTH:
             a->bandwidth = size_parse(optarg);
             break;
         case 'h':
-            usage(stdout);
-            exit(EXIT_DONE);
+            a->help = true;
+            continue;
         case 'V':
             (void)puts("vmwpctl (Bulkhead) " VMWP_VERSION);
             exit(EXIT_DONE);
-        default:
+        case '?':
             return -EINVAL;
+        default:
+            break;
         }
+        a->given |= (unsigned)c;
     }
-    return a->iops < 0 || a->bandwidth < 0 ? fail("a limit is a number") : 0;
+    return 0;
 }
 
 static const struct verb *find(const char *name)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(verbs); i++)
+    for (unsigned i = 0; name && i < ARRAY_SIZE(verbs); i++)
         if (strcmp(verbs[i].name, name) == 0)
             return &verbs[i];
     return NULL;
 }
 
-static int wrong_usage(void)
+__attribute__((format(printf, 2, 3))) static int wrong_usage(const char *verb, const char *fmt, ...)
 {
-    (void)fail("wrong usage; try vmwpctl --help");
+    va_list args;
+
+    (void)fputs("vmwpctl: ", stderr);
+    va_start(args, fmt);
+    (void)vfprintf(stderr, fmt, args);
+    va_end(args);
+    (void)fprintf(stderr, "; try vmwpctl %s%s--help\n", verb, verb[0] ? " " : "");
     return EXIT_WRONG_USAGE;
+}
+
+/* The words behind SOCKET and VERB. */
+static int words_parse(const struct verb *v, int count, char **word, struct arguments *a)
+{
+    if (a->given & ~v->options)
+        return wrong_usage(v->name, "%s has no such option", v->name);
+    if (count != v->place + v->values)
+        return wrong_usage(v->name, "%s wants %s behind it", v->name,
+                           v->arguments[0] ? v->arguments : "nothing");
+    if (a->iops < 0 || a->bandwidth < 0)
+        return wrong_usage(v->name, "a limit is a number");
+    if (v->place && !place_parse(word[0], a))
+        return wrong_usage(v->name, "not a place: '%.40s': it is CONTROLLER:LUN, as 0:1", word[0]);
+    if (v->values)
+        a->value = word[v->place];
+    if (v->make == make_resize && size_parse(a->value) <= 0)
+        return wrong_usage(
+            v->name, "not a size: '%.40s': it is bytes, or has K, M, G or T behind it", a->value);
+    return EXIT_DONE;
 }
 
 int main(int argc, char **argv)
 {
     struct arguments a = {0};
     const struct verb *v;
-    int left;
+    int err, left;
 
     if (options_parse(argc, argv, &a) < 0)
-        return wrong_usage();
+        return EXIT_WRONG_USAGE;
     left = argc - optind;
-    v = left >= 2 ? find(argv[optind + 1]) : NULL;
-    if (!v || left != 2 + v->place + v->values)
-        return wrong_usage();
+    v = find(left >= 2 ? argv[optind + 1] : NULL);
+    if (a.help) {
+        if (!v)
+            v = find(argv[optind]); /* who asks need not name a socket */
+        v ? verb_usage(v) : usage();
+        return EXIT_DONE;
+    }
+    if (left < 2)
+        return wrong_usage("", "SOCKET and VERB are wanted");
+    if (!v)
+        return wrong_usage("", "no such verb: %.40s", argv[optind + 1]);
     a.socket = argv[optind];
-    if (v->place && !place_parse(argv[optind + 2], &a))
-        return wrong_usage();
-    if (v->values)
-        a.value = argv[optind + 2 + v->place];
-    return run(v, &a);
+    a.verb = v->name;
+    err = words_parse(v, left - 2, argv + optind + 2, &a);
+    return err ? err : run(v, &a);
 }
