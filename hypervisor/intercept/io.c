@@ -3,6 +3,7 @@
 #include "hypervisor/debug/log.h"
 #include "hypervisor/intercept/intercept.h"
 #include "hypervisor/intercept/pic.h"
+#include "lib/bits.h"
 
 /*
  * Every port of a child is its parent's to answer. Of the parent's own, only the 8259s' exit, and
@@ -11,7 +12,8 @@
  */
 void intercept_io(struct vp *vp, const struct exit *exit)
 {
-    static const uint64_t ones[] = {[1] = 0xff, [2] = 0xffff, [4] = 0xffffffff};
+    uint64_t *rax = &vp->regs.gpr[RAX];
+    bool pic = pic_has(exit->io.port);
 
     if (vp->partition->is_child) {
         child_io(vp, exit);
@@ -22,13 +24,14 @@ void intercept_io(struct vp *vp, const struct exit *exit)
         vp_inject_exception(vp, VECTOR_GP, 0);
         return;
     }
-    if (pic_has(exit->io.port)) {
-        pic_io(vp, exit);
-    } else if (exit->io.in) {
-        uint64_t *rax = &vp->regs.gpr[RAX];
+    if (exit->io.in) {
+        uint64_t ones = BIT64(8 * exit->io.size) - 1;
+        uint64_t value = pic ? pic_in(exit->io.port, exit->io.size) : ones;
 
         /* A 32-bit result clears the upper half, narrower ones keep the rest. */
-        *rax = exit->io.size == 4 ? ones[4] : *rax | ones[exit->io.size];
+        *rax = exit->io.size == 4 ? value : (*rax & ~ones) | value;
+    } else if (pic) {
+        pic_out(vp, exit->io.port, exit->io.size, *rax);
     }
     vendor_vp_skip(vp, exit->insn_len);
 }

@@ -47,18 +47,17 @@ static void write(const struct vp *vp, uint16_t port, uint8_t value)
         parent_hold_extint(false);
 }
 
-void pic_io(struct vp *vp, const struct exit *exit)
+uint64_t pic_in(uint16_t port, unsigned size)
 {
-    uint64_t *rax = &vp->regs.gpr[RAX], value = 0;
+    uint64_t value = 0;
 
-    for (unsigned i = 0; i < exit->io.size; i++) {
-        uint16_t port = (uint16_t)(exit->io.port + i);
+    for (unsigned i = 0; i < size; i++)
+        value |= (uint64_t)cpu_in8((uint16_t)(port + i)) << 8 * i;
+    return value;
+}
 
-        if (exit->io.in)
-            value |= (uint64_t)cpu_in8(port) << 8 * i;
-        else
-            write(vp, port, (uint8_t)(*rax >> 8 * i));
-    }
-    if (exit->io.in)
-        *rax = exit->io.size == 4 ? value : (*rax & ~(BIT64(8 * exit->io.size) - 1)) | value;
+void pic_out(const struct vp *vp, uint16_t port, unsigned size, uint64_t value)
+{
+    for (unsigned i = 0; i < size; i++)
+        write(vp, (uint16_t)(port + i), (uint8_t)(value >> 8 * i));
 }

@@ -11,7 +11,6 @@
 #define PIC2_DATA    0xa1
 
 struct vp;
-struct exit;
 
 /*
  * The parent owns both 8259s. But from the first to the last word of its initialization a chip has
@@ -22,7 +21,8 @@ struct exit;
 /** Is it a port of a chip? */
 bool pic_has(uint16_t port);
 
-/** Carry out the parent's IN or OUT, no string, that begins at such a port. */
-void pic_io(struct vp *vp, const struct exit *exit);
+/** Carry out the parent's IN or OUT of 1, 2 or 4 bytes that begins at such a port. */
+uint64_t pic_in(uint16_t port, unsigned size);
+void pic_out(const struct vp *vp, uint16_t port, unsigned size, uint64_t value);
 
 #endif

@@ -41,6 +41,17 @@ static void put_reads(unsigned n)
     shim_kick(channel);
 }
 
+/* Its answer has the transaction 1. */
+static void put_reset(void)
+{
+    assert_true(shim_put(channel, &(struct shim_packet){.type = VMBUS_PACKET_INBAND,
+                                                        .transaction = 1,
+                                                        .wanted = true,
+                                                        .length = 64,
+                                                        .data = {VSTOR_RESET_BUS}}));
+    shim_kick(channel);
+}
+
 /* In another thread: what blocks until the disk lets go. */
 struct job {
     pthread_t thread;
@@ -369,12 +380,7 @@ static void test_reset(void **state)
     assert_int_equal(storage_limit(storage, 0, &slow), 0);
     put_reads(10);
     usleep(20000);
-    assert_true(shim_put(channel, &(struct shim_packet){.type = VMBUS_PACKET_INBAND,
-                                                        .transaction = 1,
-                                                        .wanted = true,
-                                                        .length = 64,
-                                                        .data = {VSTOR_RESET_BUS}}));
-    shim_kick(channel);
+    put_reset();
     for (unsigned i = 0; i < 11; i++) { /* and the answer of the reset */
         uint64_t transaction;
         struct vstor_packet v = wait_packet(channel, &transaction);
@@ -404,12 +410,7 @@ static void test_reset_throttled(void **state)
     assert_int_equal(storage_limit(storage, 0, &(struct storage_limits){.iops = 2}), 0);
     put_reads(40); /* 20 s */
     usleep(20000);
-    assert_true(shim_put(channel, &(struct shim_packet){.type = VMBUS_PACKET_INBAND,
-                                                        .transaction = 1,
-                                                        .wanted = true,
-                                                        .length = 64,
-                                                        .data = {VSTOR_RESET_BUS}}));
-    shim_kick(channel);
+    put_reset();
     for (unsigned i = 0; i < 41; i++)
         (void)wait_packet(channel, NULL);
     (void)guest_do(&ask_ready); /* is told of the reset */
