@@ -48,13 +48,8 @@ def check_boot(run):
     if run.kernel != "6.1-cloud":
         boots, append = child.HOME, f"{append} bh.root={guest.LABEL}"
     for processors in rows:
-        run.number += 1
-        path = f"/tmp/vm{run.number}"
-        text = child.config(f"vm{run.number}", append, memory="512M", processors=processors,
-                            kernel=f"{boots}/vmlinuz", initrd=f"{boots}/initrd.img",
-                            console=f"file:{path}.log", more=section(f"{home}/{guest.DISK}"))
-        run.put(path, text)
-        run.machine.run(f"vmwp {path}.conf > {path}.err 2>&1 & echo $! > {path}.pid")
+        path = run.start(append, memory="512M", processors=processors, kernel=f"{boots}/vmlinuz",
+                         initrd=f"{boots}/initrd.img", more=section(f"{home}/{guest.DISK}"))
         line = run.wait(path, r"^.*BULKHEAD-CHILD-UP (.*)$", GUEST_S).group(1)
         expect(f"cpus={processors} root=/dev/sda" in line, line)
         run.ended(path)

@@ -38,12 +38,17 @@ disks() {
     done
 }
 
+# What the kernel complains of that a test did not ask for; no blanks.
+trouble() {
+    dmesg | grep -E 'BUG:|WARNING|Oops|stall|lockup|blocked for|(hv_|storvsc).*(rror|ail)|I/O error' |
+        head -n 1 | tr ' ' -
+}
+
 facts() {
     echo "@facts vmbus=$(dmesg | sed -n 's/.*Vmbus version:\([0-9.]*\).*/\1/p') disks=$(disks | wc -l)" \
         "channels=$(find /sys/bus/vmbus/devices/*/channels/ -mindepth 1 -maxdepth 1 | wc -l)" \
         "transfer=$(cat /sys/block/sda/queue/max_hw_sectors_kb)" \
-        "trouble=$(dmesg | grep -E 'BUG:|WARNING|Oops|stall|hv_.*(rror|ail)|storvsc.*(rror|ail)|I/O error' |
-            head -n 1 | tr ' ' -)" .
+        "trouble=$(trouble)" .
 }
 
 verify() {
@@ -100,12 +105,6 @@ discard() {
     echo "@discard done ."
 }
 
-# What the kernel complains of that a test did not ask for; no blanks.
-trouble() {
-    dmesg | grep -E 'BUG:|WARNING|Oops|stall|lockup|blocked for|hv_.*(rror|ail)|I/O error' |
-        head -n 1 | tr ' ' -
-}
-
 # soak_disk DISK
 soak_disk() {
     block=$(cat "/sys/block/$1/queue/logical_block_size")
@@ -147,6 +146,14 @@ load_disk() {
     echo $? > "/tmp/$1.status"
 }
 
+# begin_load DISK SECONDS: returns when the load is under way
+begin_load() {
+    stat=/sys/block/$1/stat
+    writes=$(awk '{ print $5 }' "$stat")
+    load_disk "$@" &
+    wait_for "[ \$(awk '{ print \$5 }' $stat) -gt $((writes + 100)) ]"
+}
+
 watch() {
     load_disk sda 20 &
     most=0 last=0
@@ -175,8 +182,7 @@ rebind() {
     device=$(ls -d "$bus"/*-*-*)
     device=${device##*/}
     for n in 1 2 3; do
-        load_disk "$(disks)" 30 &
-        usleep 500000
+        begin_load "$(disks)" 30 || return
         echo "$device" > "$bus/unbind"
         wait_for no_disk || return
         wait
@@ -190,7 +196,7 @@ rebind() {
 # disk_of BYTES: the disk of so many bytes, rounded up; names come in any order
 disk_of() {
     for d in $(disks); do
-        [ "$(cat "/sys/block/$d/size")" != $((($1 + 511) / 512)) ] || echo "/dev/$d"
+        [ "$(cat "/sys/block/$d/size")" != $((($1 + 511) / 512)) ] || echo "$d"
     done
 }
 
@@ -198,8 +204,8 @@ disk_of() {
 next_kernel() {
     kernel=$(word bh.kernel) initrd=$(word bh.initrd)
     wait_for "[ \$(disks | wc -l) = 3 ]" || return
-    head -c "$kernel" "$(disk_of "$kernel")" > /tmp/vmlinuz
-    head -c "$initrd" "$(disk_of "$initrd")" > /tmp/initrd
+    head -c "$kernel" "/dev/$(disk_of "$kernel")" > /tmp/vmlinuz
+    head -c "$initrd" "/dev/$(disk_of "$initrd")" > /tmp/initrd
     kexec "$1" /tmp/vmlinuz --initrd=/tmp/initrd \
         --command-line="console=ttyS0 quiet panic=-1 bh.role=child bh.mode=test bh.test=facts $2" ||
         echo "@failed kexec $1"
@@ -207,15 +213,13 @@ next_kernel() {
 
 kexec_on() {
     next_kernel -l ""
-    load_disk "$(basename "$(disk_of $((64 << 20)))")" 30 &
-    usleep 500000
+    begin_load "$(disk_of $((64 << 20)))" 30
     kexec -e
 }
 
 crash() {
     next_kernel -p "nr_cpus=1 reset_devices"
-    load_disk "$(basename "$(disk_of $((64 << 20)))")" 30 &
-    usleep 500000
+    begin_load "$(disk_of $((64 << 20)))" 30
     echo c > /proc/sysrq-trigger
 }
 
