@@ -156,23 +156,14 @@ class Run:
 
     def __init__(self, host, session):
         self.host, self.session = host, session
-        self.console = session.host.console
-
-    def say(self, command, bound_s=ANSWER_BOUND_S):
-        """Runs a command; (its status, what it printed)."""
-        start = len(self.console.text)
-        self.console.send(f"{command}\n")
-        status = self.console.wait(r"^BENCH DONE (\d+)\n", bound_s).group(1)
-        self.console.wait("^BENCH READY", ANSWER_BOUND_S)
-        return int(status), self.console.text[start:]
 
     def launch(self, child, marker, memory=False):
         """Starts a child and waits for the marker; ({key: number} of the launcher, its console)."""
         before, command = self.host.command(child)
-        self.say(before)
-        status, text = self.say(f"launch '{marker}' {LAUNCH_BOUND_S} "
-                                f"{CHILD_MIB if memory else 0} {command}",
-                                LAUNCH_BOUND_S + ANSWER_BOUND_S)
+        self.session.must(before, ANSWER_BOUND_S)
+        status, text = self.session.say(
+            f"launch '{marker}' {LAUNCH_BOUND_S} {CHILD_MIB if memory else 0} {command}",
+            LAUNCH_BOUND_S + ANSWER_BOUND_S)
         line = re.search(r"^LAUNCH (.*)$", text, re.M)
         if status or not line:
             raise stream.StreamError(f"the child did not say {marker}: {text[-300:]}")
@@ -225,9 +216,7 @@ class Suite:
         try:
             with machines.Session(host.machine, base, logs) as session:
                 run = Run(host, session)
-                status, text = run.say(host.prepare)
-                if status:
-                    raise stream.StreamError(f"{host.prepare} failed: {text[-200:]}")
+                session.must(host.prepare, ANSWER_BOUND_S)
                 self._measure_in(run)
                 if is_last and host is self.ours:
                     self._explain(run)
@@ -269,7 +258,7 @@ class Suite:
         if "hypercall-kvm" in results:
             self._add(run, "hypercall-kvm", results["hypercall-kvm"][0] / 1000)
         if "child-cpu" in self.wanted and "loop" in results:
-            _, text = run.say(f"launch loop {int(self.args.seconds * 1000)}")
+            _, text = run.session.say(f"launch loop {int(self.args.seconds * 1000)}", ANSWER_BOUND_S)
             found = re.search(r"^LOOP (\d+)$", text, re.M)
             # Speed of the child over that of its parent: both are time for one turn.
             self._add(run, "child-cpu", int(found.group(1)) / (results["loop"][0] * 1000))
@@ -318,8 +307,4 @@ class Suite:
         return out
 
     def show(self):
-        rows = self.rows()
-        table.show_rows(rows)
-        for note in dict.fromkeys(self.notes):
-            print(f"note: {note}")
-        return rows
+        return table.show_suite(self.rows(), self.notes)

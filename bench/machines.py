@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from bh import debian, initramfs, paths, vhost
+from bh import debian, initramfs, paths, stream, vhost
 
 SCRATCH = paths.BUILD / "bench"
 GUEST = paths.TREE / "bench" / "guest"
@@ -21,7 +21,7 @@ XEN_OPTIONS = "com2=115200,8n1 smap=0"
 XEN_MEMORY_SHARE = 0.75
 DISK_MIB = 256
 BOOT_BOUND_S = 180
-ANSWER_BOUND_S = 90
+ANSWER_BOUND_S, READY_BOUND_S = 90, 30
 # Kernels print this just before they start the first program.
 INIT_LINE = r"Run /init as init process"
 
@@ -143,15 +143,34 @@ class Session:
     def __exit__(self, *_):
         self.host.close()
 
+    def say(self, command, bound_s):
+        """Runs a command; (its status, what it printed)."""
+        console = self.host.console
+        start = len(console.text)
+        console.send(f"{command}\n")
+        status = console.wait(r"^BENCH DONE (\d+)\n", bound_s).group(1)
+        console.wait("^BENCH READY", READY_BOUND_S)
+        return int(status), console.text[start:]
+
+    def must(self, command, bound_s):
+        """Runs a command; StreamError when it fails."""
+        status, text = self.say(command, bound_s)
+        if status:
+            raise stream.StreamError(f"{command} failed: {text[-200:]}")
+
+    def counters_dump(self):
+        """(microseconds, a line for each VP) of the hypervisor's counters."""
+        self.host.debug.send("c")
+        return self.host.debug.wait(r"^time_us=(\d+)\n((?:.*\n)*?)bulkhead: end of dump 'c'",
+                                    ANSWER_BOUND_S).groups()
+
     def counters(self):
         """{'time_us': …, kind: count over all processors}; empty without our hypervisor."""
         if not self.machine.counters:
             return {}
-        self.host.debug.send("c")
-        found = self.host.debug.wait(r"^time_us=(\d+)\n((?:.*\n)*?)bulkhead: end of dump 'c'",
-                                     ANSWER_BOUND_S)
-        counts = {"time_us": int(found.group(1))}
-        for kind, count in re.findall(r" (\w+)=(\d+)", found.group(2)):
+        time_us, lines = self.counters_dump()
+        counts = {"time_us": int(time_us)}
+        for kind, count in re.findall(r" (\w+)=(\d+)", lines):
             counts[kind] = counts.get(kind, 0) + int(count)
         return counts
 

@@ -163,23 +163,14 @@ class Run:
     def __init__(self, session):
         self.session, self.host, self.console = session, session.host, session.host.console
 
-    def say(self, command):
-        self.console.send(f"{command}\n")
-        status = self.console.wait(r"^BENCH DONE (\d+)\n", ANSWER_BOUND_S).group(1)
-        self.console.wait("^BENCH READY", ANSWER_BOUND_S)
-        if status != "0":
-            raise stream.StreamError(f"{command}: status {status}")
-
     def cost(self):
         """Of the virtual host with all that is in it; exits and hypercalls are those of children."""
         fields = pathlib.Path(f"/proc/{self.host.process.pid}/stat").read_text().rpartition(")")[2]
         user, system = fields.split()[11:13]
         exits = hypercalls = 0
         if self.session.machine.counters:
-            self.host.debug.send("c")
-            text = self.host.debug.wait(r"^time_us=\d+\n((?:.*\n)*?)bulkhead: end of dump 'c'",
-                                        ANSWER_BOUND_S).group(1)
-            for found in re.finditer(r"^VP (?!1\.)\d+\.\d+: exits=(\d+).* hypercall=(\d+)", text,
+            _, lines = self.session.counters_dump()
+            for found in re.finditer(r"^VP (?!1\.)\d+\.\d+: exits=(\d+).* hypercall=(\d+)", lines,
                                      re.M):
                 exits, hypercalls = exits + int(found[1]), hypercalls + int(found[2])
         return Cost((int(user) + int(system)) / TICKS_PER_S, exits, hypercalls)
@@ -224,6 +215,7 @@ class Suite:
         self.wanted = [w for w in WORKLOADS if not args.only or w.name in args.only]
         self.samples, self.notes = {}, []
         build_programs()
+        self.disk = build_disk()
         initrd = build_initrd()
         self.hosts = [Ours(args, initrd)] + ([Kvm(initrd)] if "kvm" in args.machines else [])
 
@@ -237,12 +229,12 @@ class Suite:
     def _measure_one(self, host):
         """A host that fails leaves a note and no samples of what was to come."""
         base = {"kernel": KERNEL, "initrd": host.image, "append": "bh.mode=test",
-                "smp": self.args.smp, "memory_mib": OUTER_MIB, "disks": (str(build_disk()),)}
+                "smp": self.args.smp, "memory_mib": OUTER_MIB, "disks": (str(self.disk),)}
         logs = machines.SCRATCH / "logs" / f"disks-{host.machine.name}"
         try:
             with machines.Session(host.machine, base, logs) as session:
                 run = Run(session)
-                run.say(f"mount -t ext4 /dev/vda /mnt && {host.prepare}")
+                session.must(f"mount -t ext4 /dev/vda /mnt && {host.prepare}", ANSWER_BOUND_S)
                 if isinstance(host, Ours):
                     self._gather("parent", run.in_parent)
                 for kind in host.kinds:
@@ -289,8 +281,4 @@ class Suite:
         return [row for row in out if row.ours]
 
     def show(self):
-        rows = self.rows()
-        table.show_rows(rows)
-        for note in dict.fromkeys(self.notes):
-            print(f"note: {note}")
-        return rows
+        return table.show_suite(self.rows(), self.notes)

@@ -135,6 +135,14 @@ def show_rows(rows):
         print()
 
 
+def show_suite(rows, notes):
+    """What a suite has measured, and why some of it is missing."""
+    show_rows(rows)
+    for note in dict.fromkeys(notes):
+        print(f"note: {note}")
+    return rows
+
+
 def write(rows, path):
     text = json.dumps([row.as_json() for row in rows], indent=1)
     paths.write_whole(path, (text + "\n").encode())
