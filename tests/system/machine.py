@@ -14,6 +14,9 @@ import tempfile
 from bh import stream, vhost
 
 DUMP_S = 10
+TOLD_MAX = 900
+# Of a dump of processors: which, what it does, and where.
+WHERE = re.compile(r"^VP (\S+): .*?, ([^,]+), suspend .* rip (\w+)", re.M)
 
 
 class CommandError(Exception):
@@ -72,6 +75,16 @@ class Machine(vhost.VirtualHost):
         self.debug.send(key)
         self.debug.wait(rf"^bulkhead: end of dump '{key}'$", DUMP_S)
         return self.debug.text[begun:]
+
+    def told(self, problem):
+        """What did not hold and where each processor is then, on one line; dumps go to the output."""
+        text = " / ".join(str(problem).split("\n"))[:TOLD_MAX]
+        try:
+            dumps = {key: self.dump(key) for key in "pvrc"}
+        except FAILURES:
+            return f"{text}; the hypervisor does not answer"
+        print("\n".join(dumps.values()))
+        return f"{text}; processors: {', '.join(' '.join(v) for v in WHERE.findall(dumps['v']))}"
 
     def memory(self, start, size):
         """Bytes of the machine's physical memory, past all processors."""

@@ -259,9 +259,7 @@ def run_parent(kernel, args, said):
             try:
                 remark = check(run)
             except FAILURES as problem:
-                said.say("FAIL", f"child/{kernel}/{name}", str(problem).splitlines()[0][:500])
-                for key in "pvr":
-                    print(machine.dump(key))
+                said.say("FAIL", f"child/{kernel}/{name}", machine.told(problem))
                 machine.run("killall -KILL vmwp; true")
                 continue
             said.passed(f"child/{kernel}/{name}", time.monotonic() - begun, remark)

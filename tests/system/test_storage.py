@@ -148,7 +148,7 @@ def run_parent(child_kernel, args, said):
             try:
                 remark = check(run)
             except FAILURES as problem:
-                said.say("FAIL", f"storage/{child_kernel}/{name}", str(problem).splitlines()[0][:500])
+                said.say("FAIL", f"storage/{child_kernel}/{name}", machine.told(problem))
                 machine.run("killall -KILL vmwp; true")
                 continue
             said.passed(f"storage/{child_kernel}/{name}", time.monotonic() - begun, remark)

@@ -188,14 +188,18 @@ static void test_full(void **state)
 static void test_bad(void **state)
 {
     const uint8_t cdb[10] = {SCSI_PERSISTENT_RESERVE_OUT, 0, 0, 0, 0, 0, 0, 0, 23};
-    const uint8_t cut[10] = {SCSI_PERSISTENT_RESERVE_OUT, 0, 0, 0, 0, 0, 0, 0, 24};
+    const uint8_t whole[10] = {SCSI_PERSISTENT_RESERVE_OUT, 0, 0, 0, 0, 0, 0, 0, 24};
 
     run_as(vm_a, SCSI_DATA_OUT, 24, cdb, 10);
     check_sense(SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);
-    run_as(vm_a, SCSI_DATA_OUT, 23, cut, 10);
+    run_as(vm_a, SCSI_DATA_OUT, 23, whole, 10);
     check_sense(SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH);
     (void)pr_out(vm_a, 7, 0, 0, 0);
     check_sense(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+    /* Nothing outlives the unit, and who wants that is told so. */
+    out[20] = 0x01;
+    run_as(vm_a, SCSI_DATA_OUT, 24, whole, 10);
+    check_sense(SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_LIST);
     for (unsigned type = 0; type < 256; type++) {
         bool valid = type == 1 || type == 3 || (type >= 5 && type <= 8);
         (void)pr_out(vm_a, PR_RESERVE, (uint8_t)type, 0, 0);
@@ -206,7 +210,7 @@ static void test_bad(void **state)
     }
     pr_in(PR_REPORT_CAPABILITIES);
     check_good(8);
-    assert_memory_equal(data, "\0\x08\1\x80\xEA\1\0\0", 8);
+    assert_memory_equal(data, "\0\x08\0\x80\xEA\1\0\0", 8);
 }
 
 static void test_plain(void **state)

@@ -138,7 +138,7 @@ static struct registrant *forgettable(struct reserve *r)
 }
 
 enum reserve_result reserve_register(struct reserve *r, const uint8_t *id, uint64_t key,
-                                     uint64_t new_key, bool ignore, bool persist)
+                                     uint64_t new_key, bool ignore)
 {
     struct registrant *who = find(r, id);
     uint64_t old = who ? who->key : 0;
@@ -148,7 +148,6 @@ enum reserve_result reserve_register(struct reserve *r, const uint8_t *id, uint6
     if (!who && new_key && r->count == RESERVE_MAX && !(who = forgettable(r)))
         return RESERVE_FULL;
     r->generation++;
-    r->persist = persist;
     if (!new_key) {
         if (old)
             unregister(r, who);
@@ -269,7 +268,6 @@ void reserve_save(const struct reserve *r, struct save_writer *w)
 {
     save_u32(w, r->generation);
     save_u8(w, r->type);
-    save_u8(w, r->persist);
     save_u8(w, r->plain);
     save_bytes(w, r->plain_holder, RESERVE_ID_SIZE);
     save_bytes(w, r->holder, RESERVE_ID_SIZE);
@@ -288,7 +286,6 @@ void reserve_load(struct reserve *r, struct save_reader *reader)
     n.type = load_u8(reader);
     if (n.type && !reserve_type_valid(n.type))
         reader->err = -EINVAL;
-    n.persist = load_max(reader, 1, 1);
     n.plain = load_max(reader, 1, 1);
     load_bytes(reader, n.plain_holder, RESERVE_ID_SIZE);
     load_bytes(reader, n.holder, RESERVE_ID_SIZE);

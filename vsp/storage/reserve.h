@@ -29,7 +29,6 @@ struct registrant {
 struct reserve {
     uint32_t generation;
     uint8_t type; /* PR_*; 0: no persistent reservation */
-    bool persist; /* APTPL, as last asked for */
     bool plain;   /* RESERVE(6) or (10) */
     uint8_t plain_holder[RESERVE_ID_SIZE];
     uint8_t holder[RESERVE_ID_SIZE]; /* while type is set; of no interest if all hold it */
@@ -57,7 +56,7 @@ void reserve_plain_release(struct reserve *r, const uint8_t *id);
 
 /** REGISTER, REGISTER AND IGNORE EXISTING KEY (`ignore`). */
 enum reserve_result reserve_register(struct reserve *r, const uint8_t *id, uint64_t key,
-                                     uint64_t new_key, bool ignore, bool persist);
+                                     uint64_t new_key, bool ignore);
 enum reserve_result reserve_acquire(struct reserve *r, const uint8_t *id, uint64_t key,
                                     uint8_t type);
 enum reserve_result reserve_release(struct reserve *r, const uint8_t *id, uint64_t key,

@@ -84,12 +84,12 @@ static uint32_t in_reservation(const struct reserve *r, uint8_t *p)
     return 24;
 }
 
+/* PTPL_C is 0: reservations end with the unit. */
 static uint32_t in_capabilities(const struct reserve *r, uint8_t *p)
 {
     be_put(&p[0], 8, 2);
-    p[2] = 0x01;                           /* PTPL_C */
-    p[3] = 0x80 | (r->persist ? 0x01 : 0); /* TMV, PTPL_A */
-    p[4] = 0xEA;                           /* the types, each by its bit */
+    p[3] = 0x80; /* TMV */
+    p[4] = 0xEA; /* the types, each by its bit */
     p[5] = 0x01;
     return 8;
 }
@@ -148,6 +148,11 @@ static bool action_typed(unsigned action)
            action == PR_PREEMPT_AND_ABORT;
 }
 
+static bool action_registers(unsigned action)
+{
+    return action == PR_REGISTER || action == PR_REGISTER_AND_IGNORE;
+}
+
 static enum reserve_result out_run(struct reserve *r, const struct scsi_task *t, unsigned action)
 {
     uint64_t key = be64(&t->data[0]), service = be64(&t->data[8]);
@@ -156,8 +161,7 @@ static enum reserve_result out_run(struct reserve *r, const struct scsi_task *t,
     switch (action) {
     case PR_REGISTER:
     case PR_REGISTER_AND_IGNORE:
-        return reserve_register(r, t->initiator, key, service, action == PR_REGISTER_AND_IGNORE,
-                                t->data[20] & OUT_APTPL);
+        return reserve_register(r, t->initiator, key, service, action == PR_REGISTER_AND_IGNORE);
     case PR_RESERVE:
         return reserve_acquire(r, t->initiator, key, type);
     case PR_RELEASE:
@@ -182,7 +186,7 @@ void scsi_pr_out(struct scsi_device *d, struct scsi_task *t)
         scsi_illegal(t, ASC_PARAMETER_LIST_LENGTH);
         return;
     }
-    if (t->data[20] & OUT_SPEC_I_PT) {
+    if (t->data[20] & OUT_SPEC_I_PT || (action_registers(action) && t->data[20] & OUT_APTPL)) {
         scsi_illegal(t, ASC_INVALID_FIELD_IN_LIST);
         return;
     }
