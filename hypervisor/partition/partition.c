@@ -38,6 +38,15 @@ void partition_free(struct partition *p, hpa_t page, unsigned pages)
         pool_free(&p->pool, page, pages);
 }
 
+uint64_t partition_tsc(const struct partition *p)
+{
+    const struct partition_properties *at = &p->properties;
+
+    if (__atomic_load_n(&at->time_frozen, __ATOMIC_ACQUIRE))
+        return __atomic_load_n(&at->frozen_tsc, __ATOMIC_RELAXED);
+    return clock_tsc();
+}
+
 uint64_t partition_ref_time(const struct partition *p)
 {
     const struct partition_properties *at = &p->properties;

@@ -40,6 +40,8 @@ struct partition_properties {
     bool suspended;
     bool time_frozen;
     uint64_t frozen_at;  /* reference time that stands still, while time_frozen */
+    uint64_t frozen_tsc; /* the processor's TSC then */
+    uint64_t stood_tsc;  /* ticks of it that time has stood still for until now; under the lock */
     uint32_t time_steps; /* how often reference time was set or let go again */
     bool page_access_tracking;
     uint64_t disabled_features[3]; /* enum features_bank; what CPUID must not show */
@@ -119,5 +121,8 @@ struct vp *partition_vp_by_apic_id(struct partition *p, uint32_t apic_id);
 
 /** Partition reference time now, 100 ns units (TLFS "Partition Reference Counter"). */
 uint64_t partition_ref_time(const struct partition *p);
+/** The processor's TSC, from which those of VPs are counted; it stands still with reference time.
+ */
+uint64_t partition_tsc(const struct partition *p);
 
 #endif

@@ -328,19 +328,34 @@ static struct vp *some_vp(struct partition *p)
     return vp;
 }
 
+static void vp_time_changed(struct vp *vp)
+{
+    vp_pause(vp);
+    spin_lock(&vp->partition->lock);
+    vp_tsc_follow(vp);
+    spin_unlock(&vp->partition->lock);
+    vp_resume(vp);
+    stimers_time_changed(vp);
+}
+
 /* Under the lock: reference time is `time` now, and stands still or goes on. */
 static void time_start(struct partition *p, bool frozen, uint64_t time)
 {
     struct partition_properties *at = &p->properties;
+    uint64_t tsc = clock_tsc();
 
     if (!frozen)
-        p->ref_base = clock_ref_from_tsc(clock_tsc()) - time;
+        p->ref_base = clock_ref_from_tsc(tsc) - time;
+    if (!frozen && at->time_frozen)
+        at->stood_tsc += tsc - at->frozen_tsc;
+    else if (frozen && !at->time_frozen)
+        __atomic_store_n(&at->frozen_tsc, tsc, __ATOMIC_RELAXED);
     __atomic_store_n(&at->frozen_at, time, __ATOMIC_RELAXED);
     at->time_steps++;
     __atomic_store_n(&at->time_frozen, frozen, __ATOMIC_RELEASE);
 }
 
-/* The TSC page and the timers follow. */
+/* The TSCs, which stand still as well, the TSC page, and the timers follow. */
 static int time_set(struct partition *p, uint32_t code, uint64_t value)
 {
     struct vp *vp = some_vp(p);
@@ -354,12 +369,14 @@ static int time_set(struct partition *p, uint32_t code, uint64_t value)
         time_start(p, p->properties.time_frozen, value);
     else if (value != p->properties.time_frozen)
         time_start(p, value, partition_ref_time(p));
-    if (vp)
+    if (vp) {
+        vp_tsc_follow(vp);
         reference_tsc_update(vp);
+    }
     spin_unlock(&p->lock);
     for (uint32_t i = 0; i < atomic_load_explicit(&p->vp_count, memory_order_acquire); i++)
         if (partition_vp(p, i))
-            stimers_time_changed(partition_vp(p, i));
+            vp_time_changed(partition_vp(p, i));
     if (vp)
         vp_resume(vp);
     return 0;

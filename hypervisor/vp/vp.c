@@ -43,6 +43,7 @@ static int publish(struct partition *p, struct vp *vp)
         rc = -EEXIST;
     else if (vp->index.v >= atomic_load_explicit(&p->vp_count, memory_order_relaxed))
         atomic_store_explicit(&p->vp_count, vp->index.v + 1, memory_order_release);
+    vp_tsc_follow(vp);
     spin_unlock(&p->lock);
     return rc;
 }
@@ -193,6 +194,14 @@ void vp_resume(struct vp *vp)
 {
     atomic_fetch_sub_explicit(&vp->pauses, 1, memory_order_seq_cst);
     vp_request(vp, VP_REQ_EVENT);
+}
+
+void vp_tsc_follow(struct vp *vp)
+{
+    uint64_t stood = vp->partition->properties.stood_tsc;
+
+    vendor_vp_shift_tsc(vp, vp->tsc_stood - stood);
+    vp->tsc_stood = stood;
 }
 
 static void reset(struct vp *vp)

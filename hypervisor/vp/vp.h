@@ -158,6 +158,7 @@ struct vp {
     bool eoi_offered;           /* lazy EOI bit set for an interrupt that is not delivered yet */
     bool eoi_skippable;         /* lazy EOI bit set for the interrupt in service */
     uint64_t tsc_adjust;        /* IA32_TSC_ADJUST; owned by the running LP */
+    uint64_t tsc_stood;         /* of the partition's stood_tsc, what its TSC knows; see below */
 
     uint64_t counters[VPC_COUNT];
     uint32_t vectors[256]; /* interrupts taken, by vector; counts like counters */
@@ -198,6 +199,10 @@ void vp_destroy(struct vp *vp);
  */
 void vp_pause(struct vp *vp);
 void vp_resume(struct vp *vp);
+
+/** Take from the VP's TSC what its partition's time has stood still for, as far as it has not been
+ * taken yet. It is paused or has never run; under the partition's lock. */
+void vp_tsc_follow(struct vp *vp);
 
 /** Set or clear reasons to stand still. The VP itself may set some before it returns to its LP. */
 void vp_suspend_set(struct vp *vp, uint32_t reasons);

@@ -112,14 +112,15 @@ static int table_set(struct vp *vp, uint32_t arg, uint32_t n, const union hv_reg
 
 static int tsc_get(struct vp *vp, uint32_t arg, uint32_t n, union hv_register_value *out)
 {
-    out->reg64 = clock_tsc() + vendor_vp_tsc_offset(vp);
+    out->reg64 = partition_tsc(vp->partition) + vendor_vp_tsc_offset(vp);
     return 0;
 }
 
 /* State, and not the guest's own write: TSC and TSC_ADJUST do not move each other. */
 static int tsc_set(struct vp *vp, uint32_t arg, uint32_t n, const union hv_register_value *value)
 {
-    vendor_vp_shift_tsc(vp, value->reg64 - (clock_tsc() + vendor_vp_tsc_offset(vp)));
+    vendor_vp_shift_tsc(vp,
+                        value->reg64 - (partition_tsc(vp->partition) + vendor_vp_tsc_offset(vp)));
     return 0;
 }
 

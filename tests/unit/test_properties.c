@@ -46,6 +46,14 @@ void vp_request(struct vp *vp, uint32_t bits)
     requests++;
 }
 
+void vp_tsc_follow(struct vp *vp)
+{
+    assert_true(paused > 0);
+    if (vp == &shim.vps[0])
+        shim.tsc_offset -= vp->partition->properties.stood_tsc - vp->tsc_stood;
+    vp->tsc_stood = vp->partition->properties.stood_tsc;
+}
+
 void stimers_time_changed(struct vp *vp)
 {
     timer_changes++;
@@ -222,14 +230,14 @@ static uint64_t page_time(gpa_t page)
     memcpy(&body, shim.ram + page.v, sizeof(body));
     if (!body.tsc_sequence)
         return 0;
-    scaled = (uint64_t)(((unsigned __int128)shim.tsc * body.tsc_scale) >> 64);
+    scaled = (uint64_t)(((unsigned __int128)(shim.tsc + shim.tsc_offset) * body.tsc_scale) >> 64);
     return scaled + (uint64_t)body.tsc_offset;
 }
 
 static void frozen_time(void **state)
 {
     struct partition *p = child_start(PARTITION_ACTIVE);
-    uint64_t before, sequence;
+    uint64_t before, sequence, tsc;
 
     shim.tsc_step = 0;
     assert_int_equal(synthetic_msr_write(&shim.vps[0], HV_X64_MSR_REFERENCE_TSC, 0x5001), 0);
@@ -239,10 +247,15 @@ static void frozen_time(void **state)
     assert_int_equal(property_set(p, HV_PARTITION_PROPERTY_TIME_FREEZE, 2), -ERANGE);
     assert_int_equal(property_set(p, HV_PARTITION_PROPERTY_TIME_FREEZE, 1), 0);
     assert_int_equal(property_set(p, HV_PARTITION_PROPERTY_TIME_FREEZE, 1), 0);
+    tsc = shim.tsc + shim.tsc_offset;
     shim.tsc += 10000000000;
     assert_int_equal(get(HV_PARTITION_PROPERTY_REFERENCE_TIME), before);
     assert_int_equal(page_time(gpa(0x5000)), 0);
     assert_int_equal(property_set(p, HV_PARTITION_PROPERTY_TIME_FREEZE, 0), 0);
+    /* TSCs stand still with it. */
+    assert_int_equal(shim.tsc + shim.tsc_offset, tsc);
+    for (unsigned i = 0; i < SHIM_VPS; i++)
+        assert_int_equal(shim.vps[i].tsc_stood, 10000000000);
     assert_int_equal(partition_ref_time(p), before);
     assert_int_equal(page_time(gpa(0x5000)), before);
     assert_int_not_equal(shim.ram[0x5000], sequence);
