@@ -64,7 +64,8 @@ static int put_address(struct nl *n, const struct nlmsghdr *old, uint16_t type, 
 
     memcpy(i, mnl_nlmsg_get_payload(old), sizeof(*i));
     i->ifa_index = (unsigned)index;
-    i->ifa_flags = 0;
+    /* Nobody else had it on this wire a moment ago. */
+    i->ifa_flags = i->ifa_family == AF_INET6 ? IFA_F_NODAD : 0;
     for (const struct nlattr *a = nl_attr_first(old, sizeof(*i)); a; a = nl_attr_next(old, a)) {
         uint16_t what = mnl_attr_get_type(a);
 

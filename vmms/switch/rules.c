@@ -13,9 +13,9 @@
  *   netdev  mirrors: a copy at the tap, before guards and limits
  */
 
-/* A frame of a tap may be as long as 64 KiB where the guest leaves cutting it up to others. */
-#define BURST_MIN 262144u
-#define BURST_MAX 67108864u
+/* nftables lets one second's worth pass at once, and this more: with segmentation offload a frame
+ * is as long as 64 KiB, and at a low rate it would never pass. */
+#define BURST 262144u
 
 const char rules_none[] = "add table bridge bhswitch\ndelete table bridge bhswitch\n"
                           "add table inet bhswitch\ndelete table inet bhswitch\n"
@@ -82,15 +82,24 @@ static void mac_guard(const struct rules *r, const struct port_config *p)
                   text, text);
 }
 
+/*
+ * In a later fragment there are no ports and types, but some kernels look for them there all the
+ * same: each rule says that it is for whole packets and first fragments.
+ */
+#define FIRST_4      "  ip frag-off & 0x1fff == 0 "
+#define WHOLE_6      "  meta protocol ip6 exthdr frag missing "
+#define FIRST_6      "  meta protocol ip6 frag frag-off 0 "
+#define EACH_6(rule) WHOLE_6 rule " counter drop\n" FIRST_6 rule " counter drop\n"
+#define EACH_4(rule) FIRST_4 rule " counter drop\n"
+
 /* A client listens on its port whoever sends from whichever: both ports count. */
-static const char dhcp_guard[] = "  udp dport { 68, 546 } counter drop\n"
-                                 "  udp sport { 67, 547 } counter drop\n";
+static const char dhcp_guard[] =
+    EACH_4("udp dport 68") EACH_4("udp sport 67") EACH_6("udp dport 546") EACH_6("udp sport 547");
 
 /* The last one: an advertisement can hide behind headers in the first of some fragments. Hosts
  * must not take those (RFC 6980), and nobody else sends fragments to the whole link. */
-static const char router_guard[] = "  icmpv6 type { nd-router-advert, nd-redirect } counter drop\n"
-                                   "  icmp type redirect counter drop\n"
-                                   "  ip6 daddr ff02::/16 exthdr frag exists counter drop\n";
+static const char router_guard[] = EACH_6("icmpv6 type { nd-router-advert, nd-redirect }")
+    EACH_4("icmp type redirect") "  ip6 daddr ff02::/16 exthdr frag exists counter drop\n";
 
 /* Frames to the bridge itself (spanning tree and the like), and tags inside of tags, which would
  * hide what the other guards look for. The bridge takes the outer tag off before it asks. */
@@ -105,17 +114,12 @@ static void frame_guard(const struct rules *r, const struct port_config *p)
 
 static void limit(const struct rules *r, const struct port_config *p)
 {
-    uint64_t rate = p->sent_max_bps / 8, burst = rate / 10;
+    uint64_t rate = p->sent_max_bps / 8;
 
-    if (!rate)
-        return;
-    if (burst < BURST_MIN)
-        burst = BURST_MIN;
-    if (burst > BURST_MAX)
-        burst = BURST_MAX;
-    (void)fprintf(
-        r->f, "  limit rate over %" PRIu64 " bytes/second burst %" PRIu64 " bytes counter drop\n",
-        rate, burst);
+    if (rate)
+        (void)fprintf(r->f,
+                      "  limit rate over %" PRIu64 " bytes/second burst %u bytes counter drop\n",
+                      rate, BURST);
 }
 
 static void learn(const struct rules *r, unsigned id)
