@@ -3,7 +3,7 @@
 
 import subprocess
 
-from . import debian, guest, initramfs, paths
+from . import debian, guest, initramfs, paths, switch
 
 SCRATCH = paths.BUILD / "image"
 WORKER = paths.BUILD / "vmwp" / "vmwp"
@@ -75,8 +75,9 @@ def files(kernel, child_kernel=None):
 
 
 def parent_image(kernel, child_kernel=None):
-    """Builds the image of a parent that can run children; its path."""
+    """Builds the image of a parent that can run children and has switches for them; its path."""
     path = SCRATCH / f"parent-{kernel}-child.img"
-    paths.write_whole(path, initramfs.build(kernel, modules=("ext4",),
-                                            files=files(kernel, child_kernel)))
+    paths.write_whole(path, initramfs.build(kernel, modules=("ext4", *switch.MODULES),
+                                            files=files(kernel, child_kernel) + switch.files(),
+                                            programs=switch.PROGRAMS, root=switch.root()))
     return path
