@@ -46,6 +46,11 @@ struct config_disk {
     unsigned line;              /* of its section */
 };
 
+/** [services]: what is offered to the guest. */
+struct config_services {
+    bool heartbeat, shutdown, time, kvp, vss, copy;
+};
+
 struct config {
     char name[CONFIG_NAME_MAX];
     uint64_t memory; /* bytes */
@@ -65,6 +70,7 @@ struct config {
     uint32_t uid, gid;
     struct config_disk disk[CONFIG_DISKS_MAX];
     unsigned disks;
+    struct config_services services;
     unsigned kernel_line, initrd_line; /* where they stand in the file */
 };
 

@@ -46,4 +46,13 @@ int config_disk_cache(const struct config_entry *e);
 int config_disk_iops(const struct config_entry *e);
 int config_disk_bandwidth(const struct config_entry *e);
 
+/* config_services.c: what there is without a word about it, and the keys. */
+void config_services_begin(struct config *c);
+int config_services_heartbeat(const struct config_entry *e);
+int config_services_shutdown(const struct config_entry *e);
+int config_services_time(const struct config_entry *e);
+int config_services_kvp(const struct config_entry *e);
+int config_services_vss(const struct config_entry *e);
+int config_services_copy(const struct config_entry *e);
+
 #endif

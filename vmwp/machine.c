@@ -106,6 +106,8 @@ int machine_create(struct machine **out, const struct config *config,
     }
     if (!err)
         err = disks_open(&m->disks, config, why);
+    if (!err)
+        err = services_open(&m->services, config, m->hv, control, why);
     if (err) {
         (void)machine_destroy(m, &unused);
         return err;
@@ -123,6 +125,7 @@ int machine_destroy(struct machine *m, struct problem *why)
         return 0;
     control_close(m->control);
     machine_vmbus_clear(m);
+    services_close(m->services);
     err = disks_close(m->disks, why);
     hv_close(m->hv);
     memory_destroy(&m->memory);
@@ -269,6 +272,7 @@ static void main_loop(struct machine *m)
         WAKE,
         SIGNALS,
         DISKS,
+        SERVICES,
         CONSOLE,
         CONTROL = CONSOLE + CONSOLE_POLLS,
         COUNT = CONTROL + CONTROL_POLLS
@@ -277,7 +281,8 @@ static void main_loop(struct machine *m)
     while (atomic_load_explicit(&m->outcome, memory_order_acquire) == MACHINE_RUNS) {
         struct pollfd polls[COUNT] = {{.fd = m->wake, .events = POLLIN},
                                       {.fd = m->signals, .events = POLLIN},
-                                      {.fd = disks_fd(m->disks), .events = POLLIN}};
+                                      {.fd = disks_fd(m->disks), .events = POLLIN},
+                                      {.fd = services_fd(m->services), .events = POLLIN}};
         struct timespec t;
         uint64_t count;
 
@@ -291,6 +296,8 @@ static void main_loop(struct machine *m)
             signals_take(m);
         if (polls[DISKS].revents)
             disks_serve(m->disks);
+        if (polls[SERVICES].revents)
+            services_serve(m->services);
         control_serve(m->control, &polls[CONTROL]);
         if (!console_serve(m->console, &polls[CONSOLE]))
             machine_stop(m, MACHINE_QUIT);

@@ -17,6 +17,7 @@
 #include "vmwp/hv.h"
 #include "vmwp/machine.h"
 #include "vmwp/memory.h"
+#include "vmwp/services.h"
 
 /** The signal that gets a thread out of hv_vp_run(). */
 #define VP_KICK_SIGNAL SIGUSR1
@@ -36,6 +37,7 @@ struct machine {
     struct control *control; /* NULL: none */
     struct hv *hv;
     struct disks *disks;
+    struct services *services;
     int wake; /* eventfd: the main thread looks around */
     int signals;
     /* Built and taken apart while no VP runs. */

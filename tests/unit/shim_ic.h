@@ -2,181 +2,146 @@
 #ifndef TESTS_UNIT_SHIM_IC_H
 #define TESTS_UNIT_SHIM_IC_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+#include "abi/vsp/ic/copy.h"
+#include "abi/vsp/ic/kvp.h"
+#include "abi/vsp/ic/vss.h"
 #define SHIM_QUEUE   64U
 #define SHIM_PAYLOAD 8192U
-
 #include "tests/unit/shim_channel.h"
 #include "vsp/ic/ic_priv.h"
+#include "vsp/ic/text.h"
 
-/* One integration service without its thread: a test is the guest, and the clock. */
+/*
+ * One service and a guest that answers like Linux. Time stands still unless the test moves it, and
+ * there is no thread: ic_work() is called.
+ */
 
-struct shim_ic {
-    struct ic *ic;
-    struct vmbus_channel *channel;
-    uint64_t now_ns, utc;
-    uint64_t reference, reference_step; /* that each look takes */
-    bool no_reference;
-    struct icmsg_header header; /* of what came last to the guest */
-    uint8_t body[IC_BODY_MAX];
-    size_t body_length;
-};
+static struct ic *ic;
+static struct vmbus_channel *channel;
+static uint64_t clock_ns, reference_100_ns;
+static int reference_error, last_error;
+static unsigned done_count;
 
-static inline uint64_t shim_ic_now(void *ctx)
+static inline uint64_t shim_now(void *ctx)
 {
-    return ((struct shim_ic *)ctx)->now_ns;
+    return clock_ns;
 }
 
-static inline uint64_t shim_ic_utc(void *ctx)
+static inline uint64_t shim_utc(void *ctx)
 {
-    return ((struct shim_ic *)ctx)->utc;
+    return 0x1D0000000000000ULL + clock_ns / 100;
 }
 
-static inline int shim_ic_reference(void *ctx, uint64_t *time_100_ns)
+static inline int shim_reference(void *ctx, uint64_t *time_100_ns)
 {
-    struct shim_ic *s = ctx;
-
-    if (s->no_reference)
-        return -EIO;
-    *time_100_ns = s->reference;
-    s->reference += s->reference_step;
-    return 0;
+    *time_100_ns = reference_100_ns;
+    return reference_error;
 }
 
-static inline int shim_ic_create(struct shim_ic *s, enum ic_kind kind)
-{
-    const struct ic_host host = {s, shim_ic_now, shim_ic_utc, shim_ic_reference};
+static const struct ic_host shim_host = {NULL, shim_now, shim_utc, shim_reference};
 
-    memset(s, 0, sizeof(*s));
-    s->now_ns = 1000 * NS_PER_S;
-    s->channel = shim_channel_new();
-    return ic_create(&s->ic, kind, &host);
+static inline void shim_done(struct ic_request *r, int err)
+{
+    done_count++;
+    last_error = err;
 }
 
-/* Open it without a thread. */
-static inline void shim_ic_open(struct shim_ic *s)
-{
-    s->ic->channel = s->channel;
-    ic_begin(s->ic);
-}
-
-static inline void shim_ic_destroy(struct shim_ic *s)
-{
-    ic_forget(s->ic, -ENOTCONN);
-    ic_deliver(s->ic);
-    s->ic->channel = NULL;
-    ic_destroy(s->ic);
-    shim_channel_free(s->channel);
-}
-
-/* What the thread does between two sleeps. */
-static inline uint64_t shim_ic_work(struct shim_ic *s)
+/* The thread's round. */
+static inline uint64_t run(void)
 {
     uint64_t due;
 
-    (void)pthread_mutex_lock(&s->ic->lock);
-    due = ic_work(s->ic);
-    (void)pthread_mutex_unlock(&s->ic->lock);
-    ic_deliver(s->ic);
+    (void)pthread_mutex_lock(&ic->lock);
+    due = ic_work(ic);
+    (void)pthread_mutex_unlock(&ic->lock);
+    ic_deliver(ic);
     return due;
 }
 
-/* The next message that came to the guest. */
-static inline bool shim_ic_take(struct shim_ic *s, unsigned ms)
+static inline void pass(uint64_t ms)
+{
+    clock_ns += ms * NS_PER_MS;
+}
+
+/* The message that the host has sent; its body's length. */
+static inline size_t heard(struct icmsg_header *h, void *body, size_t size)
 {
     struct shim_packet p;
 
-    if (!shim_get(s->channel, &p, ms) || p.length < sizeof(s->header))
-        return false;
-    memcpy(&s->header, p.data, sizeof(s->header));
-    s->body_length = p.length - sizeof(s->header);
-    memcpy(s->body, p.data + sizeof(s->header), s->body_length);
-    return true;
+    assert_true(shim_get(channel, &p, 0));
+    assert_true(p.length >= sizeof(*h));
+    memcpy(h, p.data, sizeof(*h));
+    assert_int_equal(h->flags, ICMSG_TRANSACTION | ICMSG_REQUEST);
+    assert_int_equal(h->size, p.length - sizeof(*h));
+    assert_true(h->size <= size);
+    memcpy(body, p.data + sizeof(*h), h->size);
+    return h->size;
 }
 
-/* Answer what came last. */
-static inline void shim_ic_reply(struct shim_ic *s, uint32_t status, const void *body, size_t length)
+static inline bool silent(void)
 {
-    struct shim_packet p = {.type = VMBUS_PACKET_INBAND};
+    struct shim_packet p;
 
-    s->header.status = status;
-    s->header.flags = ICMSG_TRANSACTION | ICMSG_RESPONSE;
-    s->header.size = (uint16_t)length;
-    p.length = (uint32_t)(sizeof(s->header) + length);
-    memcpy(p.data, &s->header, sizeof(s->header));
-    if (length)
-        memcpy(p.data + sizeof(s->header), body, length);
-    (void)shim_put(s->channel, &p);
-    shim_kick(s->channel);
+    return !shim_get(channel, &p, 0);
 }
 
-/* The same with the body that came. */
-static inline void shim_ic_echo(struct shim_ic *s, uint32_t status)
+/* The guest sends the message back. */
+static inline void reply(struct icmsg_header h, uint32_t status, const void *body, size_t length)
 {
-    shim_ic_reply(s, status, s->body, s->body_length);
+    struct shim_packet p = {.type = VMBUS_PACKET_INBAND, .length = (uint32_t)(sizeof(h) + length)};
+
+    h.status = status;
+    h.flags = ICMSG_TRANSACTION | ICMSG_RESPONSE;
+    memcpy(p.data, &h, sizeof(h));
+    memcpy(p.data + sizeof(h), body, length);
+    assert_true(shim_put(channel, &p));
+    (void)run();
 }
 
-struct shim_ic_choice {
-    struct icmsg_negotiate n;
-    struct ic_version framework, message;
-};
-
-/* Agree on framework 3.0 and on a message version of the offer, which has been taken. */
-static inline void shim_ic_choose(struct shim_ic *s, uint16_t major, uint16_t minor)
+/* The guest chooses these versions; 0: none. */
+static inline void choose(uint16_t framework, uint16_t major, uint16_t minor)
 {
-    const struct shim_ic_choice c = {{1, 1, 0}, {3, 0}, {major, minor}};
+    const uint16_t count = framework ? 1 : 0;
+    struct {
+        struct icmsg_negotiate n;
+        struct ic_version v[2];
+    } a = {{count, count, 0}, {{framework, 0}, {major, minor}}};
+    struct icmsg_header h;
+    uint8_t body[256];
 
-    shim_ic_reply(s, IC_S_OK, &c, sizeof(c));
+    (void)run();
+    (void)heard(&h, body, sizeof(body));
+    assert_int_equal(h.type, ICMSG_NEGOTIATE);
+    reply(h, IC_S_OK, &a, sizeof(a));
 }
 
-/* The last version of the offer. */
-static inline void shim_ic_agree(struct shim_ic *s)
+/* A service whose channel is open; its thread is the test. */
+static inline void begin(enum ic_kind kind)
 {
-    const struct protocol_service *p = &s->ic->service->protocol;
-    const struct ic_version v = p->version[p->version_count - 1];
-
-    shim_ic_choose(s, v.major, v.minor);
+    clock_ns = 1000 * NS_PER_S;
+    done_count = 0;
+    last_error = 1;
+    reference_error = 0;
+    assert_int_equal(ic_create(&ic, kind, &shim_host), 0);
+    channel = shim_channel_new();
+    ic->channel = channel;
+    ic_begin(ic);
 }
 
-/* A service that is open and ready. */
-static inline int shim_ic_ready(struct shim_ic *s, enum ic_kind kind)
+static inline void end(void)
 {
-    int err = shim_ic_create(s, kind);
-
-    if (err)
-        return err;
-    shim_ic_open(s);
-    (void)shim_ic_work(s);
-    if (!shim_ic_take(s, 0))
-        return -EIO;
-    shim_ic_agree(s);
-    (void)shim_ic_work(s);
-    return s->ic->protocol.state == PROTOCOL_READY ? 0 : -EPROTO;
-}
-
-/* The end of a request. */
-struct shim_ic_end {
-    bool done;
-    int err;
-    unsigned pairs;
-    char key[IC_KEY_MAX], value[4096];
-};
-
-static inline void shim_ic_done(struct ic_request *r, int err)
-{
-    struct shim_ic_end *end = r->ctx;
-
-    end->done = true;
-    end->err = err;
-}
-
-static inline int shim_ic_pair(struct ic_request *r, const char *key, const char *value)
-{
-    struct shim_ic_end *end = r->ctx;
-
-    end->pairs++;
-    (void)snprintf(end->key, sizeof(end->key), "%s", key);
-    (void)snprintf(end->value, sizeof(end->value), "%s", value);
-    return 0;
+    ic_forget(ic, -ENOTCONN);
+    ic->channel = NULL;
+    ic_deliver(ic);
+    ic_destroy(ic);
+    shim_channel_free(channel);
 }
 
 #endif

@@ -44,7 +44,7 @@ static void test_kvp_list(void **state)
         assert_int_equal(m.header.pool, KVP_POOL_AUTO);
         assert_int_equal(m.index, i);
         m.pair.key_size = UINT32_MAX; /* nobody looks at it */
-        (void)text_to_guest("key", m.pair.key, sizeof(m.pair.key));
+        (void)ic_text_to_guest("key", m.pair.key, sizeof(m.pair.key));
         m.pair.key[4] = (uint8_t)('0' + i);
         memset(m.pair.value, 0, sizeof(m.pair.value));
         reply(h, i < 2 ? IC_S_OK : IC_E_NO_MORE, &m, sizeof(m));
@@ -105,7 +105,7 @@ static void test_kvp_set(void **state)
     assert_int_equal(m.pair.type, KVP_STRING);
     assert_int_equal(m.pair.key_size, 10);
     assert_int_equal(m.pair.value_size, 12);
-    text_from_guest(m.pair.value, m.pair.value_size, text, sizeof(text));
+    ic_text_from_guest(m.pair.value, m.pair.value_size, text, sizeof(text));
     assert_string_equal(text, "value");
     reply(h, IC_S_OK, &m, sizeof(m));
     assert_int_equal(last_error, 0);
@@ -145,7 +145,7 @@ static void test_ip(void **state)
     assert_int_equal(heard(&h, &m, sizeof(m)), 7428);
     assert_int_equal(m.operation, KVP_SET_IP);
     assert_int_equal(m.family, KVP_FAMILY_IPV4);
-    text_from_guest(m.gateway, sizeof(m.gateway), text, sizeof(text));
+    ic_text_from_guest(m.gateway, sizeof(m.gateway), text, sizeof(text));
     assert_string_equal(text, "10.0.0.1");
     reply(h, IC_S_OK, &m, sizeof(m));
     assert_int_equal(last_error, 0);
@@ -157,7 +157,7 @@ static void test_ip(void **state)
     m.dhcp = 1;
     m.family = KVP_FAMILY_IPV6;
     memset(m.dns, 0x41, sizeof(m.dns)); /* longer than what holds it */
-    (void)text_to_guest("fe80::1", m.address, sizeof(m.address));
+    (void)ic_text_to_guest("fe80::1", m.address, sizeof(m.address));
     reply(h, IC_S_OK, &m, sizeof(m));
     assert_int_equal(last_error, 0);
     assert_true(r.ip.dhcp && r.ip.ipv6 && !r.ip.ipv4);

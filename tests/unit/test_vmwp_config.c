@@ -202,6 +202,20 @@ static void test_lengths(void **state)
     fails(text, "line 2: console unix: is longer than 107 bytes");
 }
 
+static void test_services(void **state)
+{
+    assert_int_equal(parse(LEAST), 0);
+    assert_true(c.services.heartbeat && c.services.shutdown && c.services.time);
+    assert_true(c.services.kvp && c.services.vss && !c.services.copy);
+    assert_int_equal(parse(LEAST "[services]\nheartbeat = no\nshutdown = no\ntime = no\nkvp = no\n"
+                                 "vss = no\ncopy = yes\n"),
+                     0);
+    assert_false(c.services.heartbeat || c.services.shutdown || c.services.time);
+    assert_true(!c.services.kvp && !c.services.vss && c.services.copy);
+    fails(LEAST "[services]\ncopy = 1\n", "line 6: copy is yes or no, not '1'");
+    fails(LEAST "[services]\nvss = no\nvss = no\n", "line 7: 'vss' is given twice");
+}
+
 static void test_load(void **state)
 {
     char path[] = "/tmp/vmwp-config-XXXXXX", expected[256];
@@ -228,7 +242,7 @@ int main(void)
         cmocka_unit_test(test_disks),   cmocka_unit_test(test_bad_disks),
         cmocka_unit_test(test_form),    cmocka_unit_test(test_values),
         cmocka_unit_test(test_lengths), cmocka_unit_test(test_load),
-        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_formats), cmocka_unit_test(test_services),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

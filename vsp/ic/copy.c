@@ -24,9 +24,9 @@ static int check(struct ic *ic, const struct ic_request *r)
     if (!err && strchr(r->copy.name, '/'))
         err = -EINVAL;
     if (!err)
-        err = text_to_guest(r->copy.name, text, sizeof(text));
+        err = ic_text_to_guest(r->copy.name, text, sizeof(text));
     if (err >= 0)
-        err = text_to_guest(r->copy.folder, text, sizeof(text));
+        err = ic_text_to_guest(r->copy.folder, text, sizeof(text));
     return err < 0 ? -EINVAL : 0;
 }
 
@@ -44,8 +44,8 @@ static size_t start_put(const struct ic_request *r, uint8_t *body)
 
     m.flags =
         (r->copy.overwrite ? COPY_OVERWRITE : 0) | (r->copy.create_path ? COPY_CREATE_PATH : 0);
-    (void)text_to_guest(r->copy.name, m.name, sizeof(m.name));
-    (void)text_to_guest(r->copy.folder, m.folder, sizeof(m.folder));
+    (void)ic_text_to_guest(r->copy.name, m.name, sizeof(m.name));
+    (void)ic_text_to_guest(r->copy.folder, m.folder, sizeof(m.folder));
     memcpy(body, &m, sizeof(m));
     return sizeof(m);
 }

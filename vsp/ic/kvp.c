@@ -24,16 +24,17 @@ static int pair_check(const struct ic_request *r)
     if (r->kvp.pool >= KVP_POOLS)
         return -EINVAL;
     if (r->verb != IC_ASK_KVP_LIST)
-        got = r->kvp.key[0] ? text_to_guest(r->kvp.key, key, sizeof(key)) : -EINVAL;
+        got = r->kvp.key[0] ? ic_text_to_guest(r->kvp.key, key, sizeof(key)) : -EINVAL;
     if (got >= 0 && r->verb == IC_ASK_KVP_SET)
-        got = text_to_guest(r->kvp.value, value, sizeof(value));
+        got = ic_text_to_guest(r->kvp.value, value, sizeof(value));
     return got < 0 ? -EINVAL : 0;
 }
 
 static int ip_put(const struct ic_request *r, struct kvp_ip *m)
 {
     const struct ic_ip *ip = &r->ip;
-    int err = ip->adapter[0] ? text_to_guest(ip->adapter, m->adapter, sizeof(m->adapter)) : -EINVAL;
+    int err =
+        ip->adapter[0] ? ic_text_to_guest(ip->adapter, m->adapter, sizeof(m->adapter)) : -EINVAL;
 
     m->operation = r->verb == IC_ASK_IP_SET ? KVP_SET_IP : KVP_GET_IP;
     m->pool = 0;
@@ -42,13 +43,13 @@ static int ip_put(const struct ic_request *r, struct kvp_ip *m)
     if (r->verb == IC_ASK_IP_GET)
         return err;
     if (err >= 0)
-        err = text_to_guest(ip->address, m->address, sizeof(m->address));
+        err = ic_text_to_guest(ip->address, m->address, sizeof(m->address));
     if (err >= 0)
-        err = text_to_guest(ip->mask, m->mask, sizeof(m->mask));
+        err = ic_text_to_guest(ip->mask, m->mask, sizeof(m->mask));
     if (err >= 0)
-        err = text_to_guest(ip->gateway, m->gateway, sizeof(m->gateway));
+        err = ic_text_to_guest(ip->gateway, m->gateway, sizeof(m->gateway));
     if (err >= 0)
-        err = text_to_guest(ip->dns, m->dns, sizeof(m->dns));
+        err = ic_text_to_guest(ip->dns, m->dns, sizeof(m->dns));
     return err;
 }
 
@@ -66,8 +67,9 @@ static size_t set_put(const struct ic_request *r, uint8_t *body)
     struct kvp_set m = {.header = {.operation = KVP_SET, .pool = r->kvp.pool}};
 
     m.pair.type = KVP_STRING;
-    m.pair.key_size = (uint32_t)text_to_guest(r->kvp.key, m.pair.key, sizeof(m.pair.key));
-    m.pair.value_size = (uint32_t)text_to_guest(r->kvp.value, m.pair.value, sizeof(m.pair.value));
+    m.pair.key_size = (uint32_t)ic_text_to_guest(r->kvp.key, m.pair.key, sizeof(m.pair.key));
+    m.pair.value_size =
+        (uint32_t)ic_text_to_guest(r->kvp.value, m.pair.value, sizeof(m.pair.value));
     memcpy(body, &m, sizeof(m));
     return sizeof(m);
 }
@@ -76,7 +78,7 @@ static size_t delete_put(const struct ic_request *r, uint8_t *body)
 {
     struct kvp_delete m = {.header = {.operation = KVP_DELETE, .pool = r->kvp.pool}};
 
-    m.key_size = (uint32_t)text_to_guest(r->kvp.key, m.key, sizeof(m.key));
+    m.key_size = (uint32_t)ic_text_to_guest(r->kvp.key, m.key, sizeof(m.key));
     memcpy(body, &m, sizeof(m));
     return sizeof(m);
 }
@@ -145,8 +147,8 @@ static void listed(struct ic *ic, const struct protocol_answer *a)
         return;
     }
     memcpy(&m, a->body, sizeof(m));
-    text_from_guest(m.pair.key, sizeof(m.pair.key), key, sizeof(key));
-    text_from_guest(m.pair.value, sizeof(m.pair.value), value, sizeof(value));
+    ic_text_from_guest(m.pair.key, sizeof(m.pair.key), key, sizeof(key));
+    ic_text_from_guest(m.pair.value, sizeof(m.pair.value), value, sizeof(value));
     err = r->kvp.pair(r, key, value);
     if (err)
         fail(ic, err);
@@ -167,10 +169,10 @@ static void ip_got(struct ic *ic, const struct protocol_answer *a)
     ip->dhcp = m.dhcp;
     ip->ipv4 = m.family & KVP_FAMILY_IPV4;
     ip->ipv6 = m.family & KVP_FAMILY_IPV6;
-    text_from_guest(m.address, sizeof(m.address), ip->address, sizeof(ip->address));
-    text_from_guest(m.mask, sizeof(m.mask), ip->mask, sizeof(ip->mask));
-    text_from_guest(m.gateway, sizeof(m.gateway), ip->gateway, sizeof(ip->gateway));
-    text_from_guest(m.dns, sizeof(m.dns), ip->dns, sizeof(ip->dns));
+    ic_text_from_guest(m.address, sizeof(m.address), ip->address, sizeof(ip->address));
+    ic_text_from_guest(m.mask, sizeof(m.mask), ip->mask, sizeof(ip->mask));
+    ic_text_from_guest(m.gateway, sizeof(m.gateway), ip->gateway, sizeof(ip->gateway));
+    ic_text_from_guest(m.dns, sizeof(m.dns), ip->dns, sizeof(ip->dns));
     finish(ic, IC_S_OK);
 }
 

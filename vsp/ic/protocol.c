@@ -34,7 +34,7 @@ static void header_put(struct protocol *p, uint16_t type, uint8_t *buf, size_t b
     p->in_flight = true;
 }
 
-size_t protocol_offer(struct protocol *p, const struct protocol_service *s, uint8_t *buf)
+size_t ic_protocol_offer(struct protocol *p, const struct protocol_service *s, uint8_t *buf)
 {
     const struct icmsg_negotiate n = {ARRAY_SIZE(frameworks), (uint16_t)s->version_count, 0};
     const size_t own = s->version_count * sizeof(s->version[0]);
@@ -50,8 +50,8 @@ size_t protocol_offer(struct protocol *p, const struct protocol_service *s, uint
     return sizeof(struct icmsg_header) + sizeof(n) + sizeof(frameworks) + own;
 }
 
-size_t protocol_frame(struct protocol *p, const struct protocol_service *s, uint8_t *buf,
-                      size_t body)
+size_t ic_protocol_frame(struct protocol *p, const struct protocol_service *s, uint8_t *buf,
+                         size_t body)
 {
     header_put(p, s->type, buf, body);
     return sizeof(struct icmsg_header) + body;
@@ -82,8 +82,9 @@ static enum protocol_state choice(struct protocol *p, const struct protocol_serv
     return PROTOCOL_READY;
 }
 
-enum protocol_event protocol_packet(struct protocol *p, const struct protocol_service *s,
-                                    const void *data, size_t length, struct protocol_answer *answer)
+enum protocol_event ic_protocol_packet(struct protocol *p, const struct protocol_service *s,
+                                       const void *data, size_t length,
+                                       struct protocol_answer *answer)
 {
     const uint16_t wanted = p->state == PROTOCOL_NEGOTIATING ? ICMSG_NEGOTIATE : s->type;
     struct icmsg_header h;

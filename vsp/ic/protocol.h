@@ -52,14 +52,14 @@ struct protocol_answer {
 };
 
 /** The offer of versions into `buf` of IC_MESSAGE_MAX bytes; its length. PROTOCOL_NEW only. */
-size_t protocol_offer(struct protocol *p, const struct protocol_service *s, uint8_t *buf);
+size_t ic_protocol_offer(struct protocol *p, const struct protocol_service *s, uint8_t *buf);
 /** The frame around a body of at most IC_BODY_MAX bytes that stands in `buf` behind the room for
  * it; the whole length. PROTOCOL_READY and nothing in flight. */
-size_t protocol_frame(struct protocol *p, const struct protocol_service *s, uint8_t *buf,
-                      size_t body);
+size_t ic_protocol_frame(struct protocol *p, const struct protocol_service *s, uint8_t *buf,
+                         size_t body);
 /** A packet of the guest, which is the caller's copy. */
-enum protocol_event protocol_packet(struct protocol *p, const struct protocol_service *s,
-                                    const void *data, size_t length,
-                                    struct protocol_answer *answer);
+enum protocol_event ic_protocol_packet(struct protocol *p, const struct protocol_service *s,
+                                       const void *data, size_t length,
+                                       struct protocol_answer *answer);
 
 #endif

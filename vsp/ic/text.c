@@ -34,7 +34,7 @@ static void unit_put(uint8_t *out, uint32_t unit)
     out[1] = (uint8_t)(unit >> 8);
 }
 
-int text_to_guest(const char *text, uint8_t *out, size_t size)
+int ic_text_to_guest(const char *text, uint8_t *out, size_t size)
 {
     const uint8_t *at = (const uint8_t *)text;
     size_t used = 0;
@@ -89,7 +89,7 @@ static size_t utf8_put(char *out, uint32_t c)
     return more + 1;
 }
 
-void text_from_guest(const uint8_t *text, size_t size, char *out, size_t out_size)
+void ic_text_from_guest(const uint8_t *text, size_t size, char *out, size_t out_size)
 {
     const size_t units = size / 2;
     size_t used = 0;

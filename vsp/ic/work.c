@@ -120,7 +120,7 @@ static void packet(struct ic *ic, const struct vmbus_packet *p)
     struct protocol_answer a;
     bool mine;
 
-    switch (protocol_packet(&ic->protocol, &ic->service->protocol, p->data, p->length, &a)) {
+    switch (ic_protocol_packet(&ic->protocol, &ic->service->protocol, p->data, p->length, &a)) {
     case PROTOCOL_STRAY:
         ic->strays++;
         break;
@@ -176,7 +176,7 @@ static void make(struct ic *ic, uint64_t now)
     if (ic->unsent || ic->protocol.in_flight || ic->lost)
         return;
     if (ic->protocol.state == PROTOCOL_NEW) {
-        ic->unsent = protocol_offer(&ic->protocol, &ic->service->protocol, ic->out);
+        ic->unsent = ic_protocol_offer(&ic->protocol, &ic->service->protocol, ic->out);
         return;
     }
     if (ic->protocol.state != PROTOCOL_READY)
@@ -193,7 +193,7 @@ static void make(struct ic *ic, uint64_t now)
     if (length == 0)
         return;
     ic->about_current = ic->current != NULL;
-    ic->unsent = protocol_frame(&ic->protocol, &ic->service->protocol, ic->out, length);
+    ic->unsent = ic_protocol_frame(&ic->protocol, &ic->service->protocol, ic->out, length);
 }
 
 /* A ring without room is tried again when the guest signals. */
