@@ -303,6 +303,7 @@ static void test_copy(void **state)
     assert_int_equal(copy_heard(), COPY_START);
     memcpy(&s, body, sizeof(s));
     assert_true(s.flags == COPY_OVERWRITE && s.size == 10000);
+    assert_memory_equal(s.folder, "/\0t\0m\0p\0/\0\0\0", 12);
     reply(h, IC_S_OK, body, 0);
     for (uint64_t at = 0; at < 10000; at += COPY_DATA_BYTES) {
         pass(4000); /* each has its own time */

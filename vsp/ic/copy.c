@@ -16,6 +16,18 @@ static void reset(struct ic *ic)
     memset(&ic->copy, 0, sizeof(ic->copy));
 }
 
+/* The folder as the guest gets it: the daemon of Linux makes what is followed by a '/'. */
+static int folder_put(const struct ic_request *r, uint8_t *out, size_t size)
+{
+    const size_t length = strlen(r->copy.folder);
+    char folder[IC_PATH_MAX + 1];
+
+    memcpy(folder, r->copy.folder, length + 1);
+    if (length && folder[length - 1] != '/')
+        memcpy(folder + length, "/", 2);
+    return ic_text_to_guest(folder, out, size);
+}
+
 static int check(struct ic *ic, const struct ic_request *r)
 {
     uint8_t text[2 * COPY_PATH_CHARS];
@@ -26,7 +38,7 @@ static int check(struct ic *ic, const struct ic_request *r)
     if (!err)
         err = ic_text_to_guest(r->copy.name, text, sizeof(text));
     if (err >= 0)
-        err = ic_text_to_guest(r->copy.folder, text, sizeof(text));
+        err = folder_put(r, text, sizeof(text));
     return err < 0 ? -EINVAL : 0;
 }
 
@@ -45,7 +57,7 @@ static size_t start_put(const struct ic_request *r, uint8_t *body)
     m.flags =
         (r->copy.overwrite ? COPY_OVERWRITE : 0) | (r->copy.create_path ? COPY_CREATE_PATH : 0);
     (void)ic_text_to_guest(r->copy.name, m.name, sizeof(m.name));
-    (void)ic_text_to_guest(r->copy.folder, m.folder, sizeof(m.folder));
+    (void)folder_put(r, m.folder, sizeof(m.folder));
     memcpy(body, &m, sizeof(m));
     return sizeof(m);
 }
