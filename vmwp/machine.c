@@ -340,6 +340,7 @@ enum machine_outcome machine_run(struct machine *m, struct problem *why)
     vps_join(m, started);
     console_flush(m->console);
     machine_clear(m);
+    services_serve(m->services); /* what was asked ends with the guest, and who asked is told */
     *why = m->failure;
     return (enum machine_outcome)atomic_load_explicit(&m->outcome, memory_order_acquire);
 }

@@ -33,10 +33,9 @@ BOOT_S, CHILD_S, ASK_S = 120, 120, 30
 MEMORY_MIB = 2048
 CLOCK_MS = 50
 MODULES = ("hv_utils", "uio_hv_generic", "hv_storvsc", "sd_mod", "ext4")
-# Which release has the daemons for a kernel, and how they are called.
-DAEMONS = {"6.1-cloud": ("bookworm", ("hv_kvp_daemon", "hv_vss_daemon", "hv_fcopy_daemon")),
-           "7.3-cloud": ("trixie-backports", ("hv_kvp_daemon", "hv_vss_daemon",
-                                              "hv_fcopy_uio_daemon"))}
+# The daemons of a kernel's own release. Newer ones have another for files.
+DAEMONS = {"6.1-cloud": ("hv_kvp_daemon", "hv_vss_daemon", "hv_fcopy_daemon"),
+           "7.3-cloud": ("hv_kvp_daemon", "hv_vss_daemon", "hv_fcopy_uio_daemon")}
 
 
 class Services(Workers):
@@ -103,6 +102,11 @@ def check_heartbeat(run):
     run.ctl("kvp list auto", wanted=1)
     run.ctl("resume")
     expect(run.ctl("heartbeat").strip() == "ok", "not ok after a pause")
+    run.do("leave")
+    expect(run.ctl("heartbeat").strip() == "none", "nobody noticed that the driver has gone")
+    run.do("back")
+    time.sleep(1)
+    expect(run.ctl("heartbeat").strip() == "ok", "not ok with a driver again")
 
 
 def check_kvp(run):
@@ -218,11 +222,13 @@ def build_clock():
 
 def build_image(child_kernel):
     """The parent's image, with a child's that holds the daemons."""
-    release, daemons = DAEMONS[child_kernel]
+    release, _, suite = debian.KERNELS[child_kernel]
     clock = build_clock()
     cache = debian.Cache()
-    tools = cache.root("services-daemons", ["hyperv-daemons"], release)
-    inner = initramfs.build(child_kernel, modules=MODULES, wished=(), programs=daemons, root=tools,
+    tools = cache.chosen("services-daemons", ["hyperv-daemons", suite or release],
+                         lambda apt: apt.closure(["hyperv-daemons"], suite), release)
+    inner = initramfs.build(child_kernel, modules=MODULES, wished=(),
+                            programs=DAEMONS[child_kernel], root=tools,
                             files=[("/tests/run.sh", HERE / "guest/services.sh"),
                                    ("/tests/clock", clock)])
     initrd = OURS / f"child-{child_kernel}.img"

@@ -6,6 +6,8 @@
 #   tell     puts "told" = "by-guest" into the guest's pool
 #   sum      the checksum of /in/file
 #   clock    the time, a hundred times
+#   leave    takes the driver of the heartbeat off its device
+#   back     puts it back
 #   load     writes to the disk from now on
 pool=/var/lib/hyperv/.kvp_pool_
 
@@ -54,6 +56,18 @@ sum() {
 clock() {
     /tests/clock say 100
     echo "@clock ."
+}
+
+heartbeat=fd149e91-82e0-4a7d-afa6-2a4166cbd7c0
+
+leave() {
+    echo "$heartbeat" > /sys/bus/vmbus/drivers/hv_utils/unbind
+    echo "@leave ."
+}
+
+back() {
+    echo "$heartbeat" > /sys/bus/vmbus/drivers/hv_utils/bind
+    echo "@back ."
 }
 
 load() {
