@@ -10,8 +10,6 @@
 #include "lib/bits.h"
 #include "vmwp/config_priv.h"
 
-#define LINE_MAX_BYTES 4096U
-
 struct key {
     const char *section;
     const char *name;
@@ -226,6 +224,8 @@ static const struct key keys[] = {
     {"services", "kvp", config_services_kvp, false},
     {"services", "vss", config_services_vss, false},
     {"services", "copy", config_services_copy, false},
+    {"hvsocket", "path", config_socket_path, false},
+    {"hvsocket", "services", config_socket_services, false},
     {DISK, "path", config_disk_path, false},
     {DISK, "type", config_disk_type, false},
     {DISK, "controller", config_disk_controller, false},
@@ -325,7 +325,7 @@ static int key_line(struct parser *p, char *s)
 
 static int parse_line(struct parser *p, const char *line, size_t len)
 {
-    char copy[LINE_MAX_BYTES];
+    char copy[CONFIG_LINE_MAX];
     char *s;
 
     if (len >= sizeof(copy))

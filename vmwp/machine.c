@@ -36,7 +36,7 @@ int machine_files_open(struct machine_files *files, const struct config *config,
 {
     int err;
 
-    *files = (struct machine_files){-1, -1};
+    *files = (struct machine_files){-1, -1, -1};
     err = file_open(config->kernel, &files->kernel, "kernel", why);
     if (!err && config->initrd[0])
         err = file_open(config->initrd, &files->initrd, "initrd", why);
@@ -51,7 +51,9 @@ void machine_files_close(struct machine_files *files)
         (void)close(files->kernel);
     if (files->initrd >= 0)
         (void)close(files->initrd);
-    *files = (struct machine_files){-1, -1};
+    if (files->listener >= 0)
+        (void)close(files->listener);
+    *files = (struct machine_files){-1, -1, -1};
 }
 
 /* SIGUSR1 has nothing to do but to interrupt. */
@@ -108,6 +110,8 @@ int machine_create(struct machine **out, const struct config *config,
         err = disks_open(&m->disks, config, why);
     if (!err)
         err = services_open(&m->services, config, m->hv, control, why);
+    if (!err)
+        err = sockets_open(&m->sockets, config, files->listener, why);
     if (err) {
         (void)machine_destroy(m, &unused);
         return err;
@@ -126,6 +130,7 @@ int machine_destroy(struct machine *m, struct problem *why)
     control_close(m->control);
     machine_vmbus_clear(m);
     services_close(m->services);
+    sockets_close(m->sockets);
     err = disks_close(m->disks, why);
     hv_close(m->hv);
     memory_destroy(&m->memory);

@@ -110,8 +110,8 @@ static int disk_limit(struct machine *m, const struct wish *w, struct control_re
 static int counters(struct machine *m, const struct wish *w, struct control_request *r,
                     json_t **answer, struct problem *why)
 {
-    *answer = json_pack("{s:o, s:o}", "disks", disks_counters(m->disks), "services",
-                        services_counters(m->services));
+    *answer = json_pack("{s:o, s:o, s:o}", "disks", disks_counters(m->disks), "services",
+                        services_counters(m->services), "sockets", sockets_counters(m->sockets));
     return *answer ? 0 : -ENOMEM;
 }
 

@@ -48,6 +48,7 @@ int machine_pause(struct machine *m, bool pause, struct problem *why)
         return err;
     clock_pause(m, pause);
     services_pause(m->services, pause);
+    sockets_pause(m->sockets, pause);
     return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "vmwp/machine.h"
 #include "vmwp/memory.h"
 #include "vmwp/services.h"
+#include "vmwp/sockets.h"
 
 /** The signal that gets a thread out of hv_vp_run(). */
 #define VP_KICK_SIGNAL SIGUSR1
@@ -38,7 +39,8 @@ struct machine {
     struct hv *hv;
     struct disks *disks;
     struct services *services;
-    int wake; /* eventfd: the main thread looks around */
+    struct sockets *sockets; /* NULL: none are relayed */
+    int wake;                /* eventfd: the main thread looks around */
     int signals;
     /* Built and taken apart while no VP runs. */
     struct memory memory;

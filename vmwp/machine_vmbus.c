@@ -113,6 +113,8 @@ int machine_vmbus_build(struct machine *m, struct problem *why)
         err = controllers_add(v);
     if (!err)
         err = services_add(v);
+    if (!err)
+        err = sockets_start(m->sockets, v->server);
     return err ? problem_set(why, err, "VMBus: %s", strerror(-err)) : 0;
 }
 
@@ -123,6 +125,7 @@ void machine_vmbus_clear(struct machine *m)
 
     if (!v)
         return;
+    sockets_stop(m->sockets);
     for (unsigned i = 0; i < CONFIG_CONTROLLERS; i++)
         if (v->controller[i])
             vmbus_server_remove(v->server, v->controller[i]);

@@ -58,7 +58,7 @@ static int reset(void **state)
 
     memset(&hv_fake, 0, sizeof(hv_fake));
     shim_kernel(image);
-    files = (struct machine_files){shim_file(image, sizeof(image)), -1};
+    files = (struct machine_files){shim_file(image, sizeof(image)), -1, -1};
     memcpy(log_path + strlen(log_path) - 6, "XXXXXX", 6);
     fd = mkstemp(log_path);
     (void)close(fd);
