@@ -94,6 +94,16 @@ int vmbus_server_message(struct vmbus_server *server, uint32_t connection_id, co
  * tries the message again but a new message, or the guest's next one. */
 void vmbus_server_retry(struct vmbus_server *server);
 
+/** A socket of the guest connects to a service of the host. True: it is taken; it gets a device of
+ * the service's type with the endpoint as instance, or vmbus_server_refuse(), both later and from
+ * another thread: this is called by a VP's, under the server's lock. */
+typedef bool vmbus_server_connect(void *ctx, const struct vmbus_guid *endpoint,
+                                  const struct vmbus_guid *service);
+/** Who hears of that; nobody at first, and then all are refused. NULL: nobody any more. */
+void vmbus_server_listen(struct vmbus_server *server, vmbus_server_connect *connect, void *ctx);
+void vmbus_server_refuse(struct vmbus_server *server, const struct vmbus_guid *endpoint,
+                         const struct vmbus_guid *service);
+
 /** The VM is reset: all channels are closed when this returns, and the guest is not connected. */
 void vmbus_server_reset(struct vmbus_server *server);
 

@@ -56,6 +56,8 @@ struct vmbus_server {
     pthread_cond_t progress; /* it has done something */
     struct vmbus_core *core; /* lock, and what follows */
     struct list devices;
+    vmbus_server_connect *connect; /* NULL: no service listens */
+    void *connect_ctx;
     struct vmbus_channel *channels[VMBUS_CHANNELS_MAX + 1]; /* by id */
     bool stop;
     bool pausing; /* no new messages */

@@ -10,8 +10,6 @@
 #include "lib/bits.h"
 #include "vmwp/config_priv.h"
 
-#define LINE_MAX_BYTES 4096U
-
 struct key {
     const char *section;
     const char *name;
@@ -220,6 +218,14 @@ static const struct key keys[] = {
     {"serial", "console", parse_console, false},
     {"process", "user", parse_user, false},
     {"control", "socket", parse_socket, false},
+    {"services", "heartbeat", config_services_heartbeat, false},
+    {"services", "shutdown", config_services_shutdown, false},
+    {"services", "time", config_services_time, false},
+    {"services", "kvp", config_services_kvp, false},
+    {"services", "vss", config_services_vss, false},
+    {"services", "copy", config_services_copy, false},
+    {"hvsocket", "path", config_socket_path, false},
+    {"hvsocket", "services", config_socket_services, false},
     {DISK, "path", config_disk_path, false},
     {DISK, "type", config_disk_type, false},
     {DISK, "controller", config_disk_controller, false},
@@ -230,13 +236,13 @@ static const struct key keys[] = {
     {DISK, "iops", config_disk_iops, false},
     {DISK, "bandwidth", config_disk_bandwidth, false},
 };
-_Static_assert(ARRAY_SIZE(keys) <= 32, "the keys seen are bits of a word");
+_Static_assert(ARRAY_SIZE(keys) <= 64, "the keys seen are bits of a word");
 
 /* The state of a parse between lines. */
 struct parser {
     struct config config;
     const char *section; /* of the table above, NULL before the first */
-    uint32_t seen;
+    uint64_t seen;
     unsigned line;
     struct problem *why;
 };
@@ -258,7 +264,7 @@ static int disk_section(struct parser *p)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
         if (keys[i].section == DISK)
-            p->seen &= ~BIT(i);
+            p->seen &= ~BIT64(i);
     return config_disk_begin(&p->config, p->line, p->why);
 }
 
@@ -306,9 +312,9 @@ static int key_line(struct parser *p, char *s)
         const struct config_entry e = {&p->config, value, p->line, p->why};
         if (strcmp(keys[i].section, p->section) != 0 || strcmp(keys[i].name, name) != 0)
             continue;
-        if (p->seen & BIT(i))
+        if (p->seen & BIT64(i))
             return problem_set(p->why, -EINVAL, "line %u: '%s' is given twice", p->line, name);
-        p->seen |= BIT(i);
+        p->seen |= BIT64(i);
         if (!*value)
             return problem_set(p->why, -EINVAL, "line %u: '%s' has no value", p->line, name);
         return keys[i].parse(&e);
@@ -319,7 +325,7 @@ static int key_line(struct parser *p, char *s)
 
 static int parse_line(struct parser *p, const char *line, size_t len)
 {
-    char copy[LINE_MAX_BYTES];
+    char copy[CONFIG_LINE_MAX];
     char *s;
 
     if (len >= sizeof(copy))
@@ -339,7 +345,7 @@ static int parse_line(struct parser *p, const char *line, size_t len)
 static int check_complete(const struct parser *p)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
-        if (keys[i].required && !(p->seen & BIT(i)))
+        if (keys[i].required && !(p->seen & BIT64(i)))
             return problem_set(p->why, -EINVAL, "line %u: '%s' in [%s] is missing", p->line,
                                keys[i].name, keys[i].section);
     if (p->config.cap && p->config.reserve > p->config.cap)
@@ -354,6 +360,7 @@ int config_parse(struct config *out, const char *text, size_t len, struct proble
 
     p = (struct parser){.config = {.name = "machine", .processors = 1}, .why = why};
     p.config.serial = CONFIG_SERIAL_TERMINAL;
+    config_services_begin(&p.config);
     for (size_t at = 0; at < len;) {
         const char *end = memchr(text + at, '\n', len - at);
         size_t n = end ? (size_t)(end - (text + at)) : len - at;

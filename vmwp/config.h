@@ -6,11 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "lib/hosted/problem.h"
+#include "vsp/socket/socket.h"
 
 /* The configuration file of one machine; docs/vmwp.md and vmwp.8 describe every key. */
 
 #define CONFIG_FILE_MAX    65536U
 #define CONFIG_PATH_MAX    1024U
+#define CONFIG_LINE_MAX    4096U
 #define CONFIG_CMDLINE_MAX 2048U /* with the NUL */
 #define CONFIG_NAME_MAX    64U
 #define CONFIG_SOCKET_MAX  108U /* sun_path */
@@ -46,6 +48,23 @@ struct config_disk {
     unsigned line;              /* of its section */
 };
 
+/** [services]: what is offered to the guest. */
+struct config_services {
+    bool heartbeat, shutdown, time, kvp, vss, copy;
+};
+
+/** [hvsocket]: what the guest may reach on the host, and by which socket the host reaches it. */
+struct config_service {
+    struct vmbus_guid name;
+    char path[CONFIG_SOCKET_MAX];
+};
+
+struct config_socket {
+    char path[CONFIG_SOCKET_MAX]; /* empty: none */
+    struct config_service service[RELAY_SERVICES_MAX];
+    unsigned services;
+};
+
 struct config {
     char name[CONFIG_NAME_MAX];
     uint64_t memory; /* bytes */
@@ -65,6 +84,8 @@ struct config {
     uint32_t uid, gid;
     struct config_disk disk[CONFIG_DISKS_MAX];
     unsigned disks;
+    struct config_services services;
+    struct config_socket socket;
     unsigned kernel_line, initrd_line; /* where they stand in the file */
 };
 

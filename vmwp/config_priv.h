@@ -46,4 +46,17 @@ int config_disk_cache(const struct config_entry *e);
 int config_disk_iops(const struct config_entry *e);
 int config_disk_bandwidth(const struct config_entry *e);
 
+/* config_socket.c: the keys of [hvsocket]. */
+int config_socket_path(const struct config_entry *e);
+int config_socket_services(const struct config_entry *e);
+
+/* config_services.c: what there is without a word about it, and the keys. */
+void config_services_begin(struct config *c);
+int config_services_heartbeat(const struct config_entry *e);
+int config_services_shutdown(const struct config_entry *e);
+int config_services_time(const struct config_entry *e);
+int config_services_kvp(const struct config_entry *e);
+int config_services_vss(const struct config_entry *e);
+int config_services_copy(const struct config_entry *e);
+
 #endif

@@ -12,12 +12,14 @@
 struct client {
     int fd; /* -1: nobody */
     size_t length;
+    uint64_t pending; /* the ticket of a request that is answered later; no other is taken before */
     struct control_request request; /* the descriptors that have come for the next line */
     char line[CONTROL_LINE_MAX];
 };
 
 struct control {
     int listener;
+    uint64_t tickets; /* given out */
     control_handler *handler;
     void *ctx;
     struct client client[CONTROL_CLIENTS];
@@ -38,6 +40,7 @@ static void drop(struct client *c)
         (void)close(c->fd);
     c->fd = -1;
     c->length = 0;
+    c->pending = 0;
 }
 
 int control_open(struct control **out, const char *path, struct problem *why)
@@ -81,7 +84,8 @@ void control_poll(const struct control *c, struct pollfd *polls)
     bool room = false;
 
     for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
-        polls[1 + i] = (struct pollfd){.fd = c ? c->client[i].fd : -1, .events = POLLIN};
+        polls[1 + i] = (struct pollfd){.fd = c ? c->client[i].fd : -1,
+                                       .events = c && c->client[i].pending ? 0 : POLLIN};
         room |= c && c->client[i].fd < 0;
     }
     polls[0] = (struct pollfd){.fd = room ? c->listener : -1, .events = POLLIN};
@@ -106,19 +110,33 @@ static bool answer(const struct client *c, json_t *object)
 }
 
 /* What the handler has to say, as the object that is sent. */
-static json_t *carry_out(struct control *c, struct control_request *request)
+static json_t *result_of(int err, json_t *more, const struct problem *why)
 {
-    struct problem why = {{0}};
-    json_t *more = NULL, *result;
-    int err = c->handler(c->ctx, request, &more, &why);
+    json_t *result;
 
-    if (err)
-        return json_pack("{s:b, s:s}", "ok", 0, "error", why.text[0] ? why.text : strerror(-err));
+    if (err) {
+        json_decref(more);
+        return json_pack("{s:b, s:s}", "ok", 0, "error", why->text[0] ? why->text : strerror(-err));
+    }
     result = json_pack("{s:b}", "ok", 1);
     if (result && more)
         (void)json_object_update(result, more);
     json_decref(more);
     return result;
+}
+
+/* NULL: the answer comes later. */
+static json_t *carry_out(struct control *c, struct client *client)
+{
+    struct problem why = {{0}};
+    json_t *more = NULL;
+    int err;
+
+    client->request.ticket = ++c->tickets;
+    err = c->handler(c->ctx, &client->request, &more, &why);
+    if (err == CONTROL_LATER)
+        client->pending = client->request.ticket;
+    return err == CONTROL_LATER ? NULL : result_of(err, more, &why);
 }
 
 static bool take_line(struct control *c, struct client *client, size_t length)
@@ -131,11 +149,11 @@ static bool take_line(struct control *c, struct client *client, size_t length)
                            object ? "a request is a JSON object" : error.text);
     } else {
         client->request.object = object;
-        result = carry_out(c, &client->request);
+        result = carry_out(c, client);
     }
     json_decref(object);
     files_close(&client->request);
-    return answer(client, result);
+    return client->pending || answer(client, result);
 }
 
 /* All lines that are complete. False: the connection has ended. */
@@ -143,7 +161,7 @@ static bool take_lines(struct control *c, struct client *client)
 {
     char *end;
 
-    while ((end = memchr(client->line, '\n', client->length))) {
+    while (!client->pending && (end = memchr(client->line, '\n', client->length))) {
         size_t used = (size_t)(end - client->line) + 1;
 
         if (!take_line(c, client, used - 1))
@@ -151,7 +169,23 @@ static bool take_lines(struct control *c, struct client *client)
         client->length -= used;
         memmove(client->line, client->line + used, client->length);
     }
-    return client->length < CONTROL_LINE_MAX; /* else it is no line */
+    return client->pending || client->length < CONTROL_LINE_MAX; /* else it is no line */
+}
+
+void control_answer(struct control *c, uint64_t ticket, int err, json_t *more,
+                    const struct problem *why)
+{
+    for (unsigned i = 0; c && i < CONTROL_CLIENTS; i++) {
+        struct client *client = &c->client[i];
+
+        if (client->fd < 0 || client->pending != ticket)
+            continue;
+        client->pending = 0;
+        if (!answer(client, result_of(err, more, why)) || !take_lines(c, client))
+            drop(client);
+        return;
+    }
+    json_decref(more);
 }
 
 /* Descriptors beyond what a request may have are refused with the connection. */
@@ -216,8 +250,8 @@ void control_serve(struct control *c, const struct pollfd *polls)
         return;
     for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
         if (polls[1 + i].revents && polls[1 + i].fd == c->client[i].fd &&
-            !receive(c, &c->client[i]))
-            drop(&c->client[i]);
+            (c->client[i].pending || !receive(c, &c->client[i])))
+            drop(&c->client[i]); /* one that waits for an answer is heard of only when it goes */
     if (polls[0].revents)
         accept_one(c);
 }

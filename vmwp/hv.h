@@ -109,6 +109,9 @@ void hv_destroy(struct hv *hv);
 /** Stop all VPs and the guest's clock where they are, or let both go on. 0, or -errno with *why. */
 int hv_pause(struct hv *hv, bool pause, struct problem *why);
 
+/** The guest's reference time (HV_X64_MSR_TIME_REF_COUNT), in 100 ns. Any thread. 0 or -errno. */
+int hv_reference_time(struct hv *hv, uint64_t *time_100_ns);
+
 /** RAM at `gpa`: `size` bytes at `host`. 0, or -errno with *why. */
 int hv_map(struct hv *hv, uint64_t gpa, void *host, uint64_t size, struct problem *why);
 

@@ -54,6 +54,12 @@ int hv_pause(struct hv *hv, bool pause, struct problem *why)
     return 0;
 }
 
+int hv_reference_time(struct hv *hv, uint64_t *time_100_ns)
+{
+    *time_100_ns = 1;
+    return 0;
+}
+
 int hv_map(struct hv *hv, uint64_t gpa, void *host, uint64_t size, struct problem *why)
 {
     hv_fake.mapped += size;

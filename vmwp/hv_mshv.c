@@ -165,6 +165,20 @@ int hv_pause(struct hv *hv, bool pause, struct problem *why)
     return err;
 }
 
+int hv_reference_time(struct hv *hv, uint64_t *time_100_ns)
+{
+    const struct hv_input_get_partition_property in = {.property_code =
+                                                           HV_PARTITION_PROPERTY_REFERENCE_TIME};
+    struct hv_output_get_partition_property out = {0};
+    const struct mshv_call c = {
+        HVCALL_GET_PARTITION_PROPERTY, 0, &in, sizeof(in), &out, sizeof(out)};
+    int err = mshv_call(hv->partition, &c, NULL);
+
+    if (!err)
+        *time_100_ns = out.property_value;
+    return err;
+}
+
 int hv_create(struct hv *hv, const struct hv_share *share, struct problem *why)
 {
     int err = partition_open(hv, why);

@@ -36,7 +36,7 @@ int machine_files_open(struct machine_files *files, const struct config *config,
 {
     int err;
 
-    *files = (struct machine_files){-1, -1};
+    *files = (struct machine_files){-1, -1, -1};
     err = file_open(config->kernel, &files->kernel, "kernel", why);
     if (!err && config->initrd[0])
         err = file_open(config->initrd, &files->initrd, "initrd", why);
@@ -51,7 +51,9 @@ void machine_files_close(struct machine_files *files)
         (void)close(files->kernel);
     if (files->initrd >= 0)
         (void)close(files->initrd);
-    *files = (struct machine_files){-1, -1};
+    if (files->listener >= 0)
+        (void)close(files->listener);
+    *files = (struct machine_files){-1, -1, -1};
 }
 
 /* SIGUSR1 has nothing to do but to interrupt. */
@@ -106,6 +108,10 @@ int machine_create(struct machine **out, const struct config *config,
     }
     if (!err)
         err = disks_open(&m->disks, config, why);
+    if (!err)
+        err = services_open(&m->services, config, m->hv, control, why);
+    if (!err)
+        err = sockets_open(&m->sockets, config, files->listener, why);
     if (err) {
         (void)machine_destroy(m, &unused);
         return err;
@@ -123,6 +129,8 @@ int machine_destroy(struct machine *m, struct problem *why)
         return 0;
     control_close(m->control);
     machine_vmbus_clear(m);
+    services_close(m->services);
+    sockets_close(m->sockets);
     err = disks_close(m->disks, why);
     hv_close(m->hv);
     memory_destroy(&m->memory);
@@ -269,6 +277,7 @@ static void main_loop(struct machine *m)
         WAKE,
         SIGNALS,
         DISKS,
+        SERVICES,
         CONSOLE,
         CONTROL = CONSOLE + CONSOLE_POLLS,
         COUNT = CONTROL + CONTROL_POLLS
@@ -277,7 +286,8 @@ static void main_loop(struct machine *m)
     while (atomic_load_explicit(&m->outcome, memory_order_acquire) == MACHINE_RUNS) {
         struct pollfd polls[COUNT] = {{.fd = m->wake, .events = POLLIN},
                                       {.fd = m->signals, .events = POLLIN},
-                                      {.fd = disks_fd(m->disks), .events = POLLIN}};
+                                      {.fd = disks_fd(m->disks), .events = POLLIN},
+                                      {.fd = services_fd(m->services), .events = POLLIN}};
         struct timespec t;
         uint64_t count;
 
@@ -291,6 +301,8 @@ static void main_loop(struct machine *m)
             signals_take(m);
         if (polls[DISKS].revents)
             disks_serve(m->disks);
+        if (polls[SERVICES].revents)
+            services_serve(m->services);
         control_serve(m->control, &polls[CONTROL]);
         if (!console_serve(m->console, &polls[CONSOLE]))
             machine_stop(m, MACHINE_QUIT);
@@ -333,6 +345,7 @@ enum machine_outcome machine_run(struct machine *m, struct problem *why)
     vps_join(m, started);
     console_flush(m->console);
     machine_clear(m);
+    services_serve(m->services); /* what was asked ends with the guest, and who asked is told */
     *why = m->failure;
     return (enum machine_outcome)atomic_load_explicit(&m->outcome, memory_order_acquire);
 }

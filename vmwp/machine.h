@@ -13,7 +13,8 @@ struct machine;
 /** The files of a machine, open. */
 struct machine_files {
     int kernel;
-    int initrd; /* -1: none */
+    int initrd;   /* -1: none */
+    int listener; /* of [hvsocket]; -1: none */
 };
 
 /** Why a machine stopped. */

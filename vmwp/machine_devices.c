@@ -44,9 +44,12 @@ int machine_pause(struct machine *m, bool pause, struct problem *why)
     if (pause == (m->stopped_at_ns != 0))
         return 0;
     err = hv_pause(m->hv, pause, why);
-    if (!err)
-        clock_pause(m, pause);
-    return err;
+    if (err)
+        return err;
+    clock_pause(m, pause);
+    services_pause(m->services, pause);
+    sockets_pause(m->sockets, pause);
+    return 0;
 }
 
 static void pin_set(void *ctx, unsigned pin, bool high)

@@ -17,6 +17,8 @@
 #include "vmwp/hv.h"
 #include "vmwp/machine.h"
 #include "vmwp/memory.h"
+#include "vmwp/services.h"
+#include "vmwp/sockets.h"
 
 /** The signal that gets a thread out of hv_vp_run(). */
 #define VP_KICK_SIGNAL SIGUSR1
@@ -36,7 +38,9 @@ struct machine {
     struct control *control; /* NULL: none */
     struct hv *hv;
     struct disks *disks;
-    int wake; /* eventfd: the main thread looks around */
+    struct services *services;
+    struct sockets *sockets; /* NULL: none are relayed */
+    int wake;                /* eventfd: the main thread looks around */
     int signals;
     /* Built and taken apart while no VP runs. */
     struct memory memory;

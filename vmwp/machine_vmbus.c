@@ -17,6 +17,7 @@ struct machine_vmbus {
     struct machine *machine;
     struct vmbus_server *server;
     struct vmbus_device *controller[CONFIG_CONTROLLERS];
+    struct vmbus_device *service[IC_KINDS];
 };
 
 static int host_post(void *ctx, uint32_t vp, uint8_t sint, const void *message, size_t size)
@@ -75,6 +76,22 @@ static int controllers_add(struct machine_vmbus *v)
     return err;
 }
 
+static int services_add(struct machine_vmbus *v)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < IC_KINDS && !err; i++) {
+        struct ic *ic = services_ic(v->machine->services, i);
+        struct vmbus_offer offer;
+
+        if (!ic)
+            continue;
+        ic_offer(ic, &offer);
+        err = vmbus_server_add(v->server, &offer, &ic_device_ops, ic, &v->service[i]);
+    }
+    return err;
+}
+
 int machine_vmbus_build(struct machine *m, struct problem *why)
 {
     struct machine_vmbus *v = calloc(1, sizeof(*v));
@@ -94,6 +111,10 @@ int machine_vmbus_build(struct machine *m, struct problem *why)
     err = vmbus_server_create(&v->server, &config);
     if (!err)
         err = controllers_add(v);
+    if (!err)
+        err = services_add(v);
+    if (!err)
+        err = sockets_start(m->sockets, v->server);
     return err ? problem_set(why, err, "VMBus: %s", strerror(-err)) : 0;
 }
 
@@ -104,9 +125,13 @@ void machine_vmbus_clear(struct machine *m)
 
     if (!v)
         return;
+    sockets_stop(m->sockets);
     for (unsigned i = 0; i < CONFIG_CONTROLLERS; i++)
         if (v->controller[i])
             vmbus_server_remove(v->server, v->controller[i]);
+    for (unsigned i = 0; i < IC_KINDS; i++)
+        if (v->service[i])
+            vmbus_server_remove(v->server, v->service[i]);
     vmbus_server_destroy(v->server);
     free(v);
     m->vmbus = NULL;

@@ -14,6 +14,7 @@
 #include "vmwp/log.h"
 #include "vmwp/machine.h"
 #include "vmwp/sandbox.h"
+#include "vmwp/socket.h"
 
 /* Exit codes, vmwp.8. */
 enum { EXIT_OFF, EXIT_ERROR, EXIT_USAGE, EXIT_QUIT, EXIT_CRASHED };
@@ -136,11 +137,11 @@ static int worker(void *arg)
     return status;
 }
 
-/* The name of the control socket goes with the machine. */
-static void control_remove(const struct config *config)
+/* Names of sockets go with the machine. */
+static void name_remove(const char *path)
 {
-    if (config->control[0])
-        (void)unlink(config->control);
+    if (path[0])
+        (void)unlink(path);
 }
 
 static int run(const struct config *config, const struct options *options)
@@ -155,13 +156,22 @@ static int run(const struct config *config, const struct options *options)
         return fail(&why);
     if (config->control[0] && control_open(&control, config->control, &why) < 0)
         return fail(&why);
+    if (config->socket.path[0]) {
+        files.listener = socket_listen(config->socket.path, "hvsocket", &why);
+        if (files.listener < 0) {
+            name_remove(config->control);
+            return fail(&why);
+        }
+    }
     if (console_open(&console, config, &why) < 0) {
-        control_remove(config);
+        name_remove(config->control);
+        name_remove(config->socket.path);
         return fail(&why);
     }
     struct task task = {config, options, &files, console, control};
     status = keeper_run(console, worker, &task, &why);
-    control_remove(config);
+    name_remove(config->control);
+    name_remove(config->socket.path);
     if (status < 0)
         return fail(&why);
     if (status > 128)

@@ -182,6 +182,7 @@ static const int allowed[] = {
     SCMP_SYS(epoll_pwait),
     SCMP_SYS(recvmsg), /* requests, and the descriptors that they bring */
     SCMP_SYS(sendmsg),
+    SCMP_SYS(shutdown), /* one side of a connection of [hvsocket] has ended */
     /* memory */
     SCMP_SYS(munmap),
     SCMP_SYS(mremap),

@@ -17,10 +17,14 @@
  * array; a page frame number is an index into it.
  */
 
-#define SHIM_PAGES   4096U /* 16 MiB of guest memory */
-#define SHIM_QUEUE   1024U /* packets in a ring */
+#define SHIM_PAGES 4096U /* 16 MiB of guest memory */
+#ifndef SHIM_QUEUE
+#define SHIM_QUEUE 1024U /* packets in a ring */
+#endif
+#ifndef SHIM_PAYLOAD
 #define SHIM_PAYLOAD 256U
-#define SHIM_PFNS    2049U
+#endif
+#define SHIM_PFNS 2049U
 
 struct shim_packet {
     enum vmbus_packet_type type;

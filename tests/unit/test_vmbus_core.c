@@ -350,6 +350,67 @@ static void test_versions_of_messages(void **state)
     }
 }
 
+static struct {
+    unsigned calls;
+    bool take;
+    uint8_t endpoint[16], service[16];
+} heard;
+
+static bool hear(void *ctx, const uint8_t endpoint[16], const uint8_t service[16])
+{
+    assert_ptr_equal(ctx, &heard);
+    heard.calls++;
+    memcpy(heard.endpoint, endpoint, 16);
+    memcpy(heard.service, service, 16);
+    return heard.take;
+}
+
+/* A service that listens is asked; what it takes is answered by a channel, or refused later. */
+static void test_connect(void **state)
+{
+    const struct vmbus_msg_tl_connect_request t = {
+        .header.type = VMBUS_MSG_TL_CONNECT_REQUEST, .endpoint = {1}, .service = {2}};
+
+    vmbus_core_listen(core, hear, &heard);
+    guest_connect(VMBUS_VERSION_5_3, 0);
+    assert_int_equal(guest_post(&t, sizeof(t)), 0);
+    (void)guest_take(VMBUS_MSG_TL_CONNECT_RESULT, 44);
+    assert_int_equal(heard.calls, 0); /* it could not hear of a channel yet */
+    guest_offers(0);
+    assert_int_equal(guest_post(&t, sizeof(t)), 0);
+    (void)guest_take(VMBUS_MSG_TL_CONNECT_RESULT, 44);
+    assert_int_equal(heard.calls, 1);
+    heard.take = true;
+    assert_int_equal(guest_post(&t, sizeof(t)), 0);
+    guest_silent();
+    assert_memory_equal(heard.endpoint, t.endpoint, 16);
+    assert_memory_equal(heard.service, t.service, 16);
+    vmbus_core_refuse(core, heard.endpoint, heard.service);
+    GUEST_TAKE(r, vmbus_msg_tl_connect_result, VMBUS_MSG_TL_CONNECT_RESULT);
+    assert_memory_equal(r.endpoint, t.endpoint, 16);
+    assert_int_equal(r.status, VMBUS_STATUS_CONNECTION_REFUSED);
+    guest_silent();
+}
+
+/* Refusals wait for room, up to a bound, and are forgotten when the guest begins anew. */
+static void test_refusals(void **state)
+{
+    const uint8_t endpoint[16] = {1}, service[16] = {2};
+    unsigned taken = 0;
+
+    vmbus_core_refuse(core, endpoint, service);
+    guest_connect(VMBUS_VERSION_5_3, 0);
+    guest_silent();
+    for (unsigned i = 0; i < VMBUS_REFUSALS_MAX + 10; i++)
+        vmbus_core_refuse(core, endpoint, service);
+    for (; vmbus_core_post_peek(core); taken++)
+        (void)guest_take(VMBUS_MSG_TL_CONNECT_RESULT, 44);
+    assert_int_equal(taken, VMBUS_REFUSALS_MAX);
+    vmbus_core_refuse(core, endpoint, service);
+    guest_connect(VMBUS_VERSION_5_3, 0);
+    guest_silent();
+}
+
 static void test_features(void **state)
 {
     struct vmbus_msg_modify_connection m = {.header.type = VMBUS_MSG_MODIFY_CONNECTION};
@@ -419,6 +480,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_contact_while_opening, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(test_versions_of_messages, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_connect, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_features, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed, setup, teardown),
     };

@@ -74,6 +74,37 @@ static void test_disks(void **state)
     assert_string_equal(c.disk[3].path, "");
 }
 
+#define HVSOCKET LEAST "[hvsocket]\n"
+
+static void test_socket(void **state)
+{
+    static const uint8_t port[16] = {0x88, 0x13, 0,    0, 0xCB, 0xFA, 0xE6, 0x11,
+                                     0xBD, 0x58, 0x64, 0, 0x6A, 0x79, 0x86, 0xD3};
+    char many[2000] = HVSOCKET "services =";
+
+    assert_int_equal(parse(LEAST), 0);
+    assert_int_equal(c.socket.services, 0);
+    assert_string_equal(c.socket.path, "");
+    assert_int_equal(parse(HVSOCKET "path = /run/x\nservices = 5000:/run/a  "
+                                    "01020304-0506-0708-090a-0b0c0d0e0f10:/run/b:c\n"),
+                     0);
+    assert_string_equal(c.socket.path, "/run/x");
+    assert_int_equal(c.socket.services, 2);
+    assert_memory_equal(c.socket.service[0].name.bytes, port, 16);
+    assert_string_equal(c.socket.service[0].path, "/run/a");
+    assert_string_equal(c.socket.service[1].path, "/run/b:c");
+    fails(HVSOCKET "services = 5000\n", "line 6: a service is PORT:PATH or GUID:PATH, not '5000'");
+    fails(HVSOCKET "services = http:/run/a\n",
+          "line 6: a service is PORT:PATH or GUID:PATH, not 'http'");
+    fails(HVSOCKET "services = 1:a\n", "line 6: a service wants an absolute path, not 'a'");
+    fails(HVSOCKET "services = 1:/a 2:/b 00000001-facb-11e6-bd58-64006a7986d3:/c\n",
+          "line 6: service 00000001-facb-11e6-bd58-64006a7986d3 is given twice");
+    fails(HVSOCKET "path = x\n", "line 6: path wants an absolute path, not 'x'");
+    for (unsigned i = 0; i <= RELAY_SERVICES_MAX; i++)
+        (void)snprintf(many + strlen(many), sizeof(many) - strlen(many), " %u:/s", i);
+    fails(many, "line 6: more than 16 services");
+}
+
 static void test_formats(void **state)
 {
     assert_int_equal(parse(LEAST DISK DISK "format = raw\n" DISK "format = vhd\n" DISK
@@ -202,6 +233,20 @@ static void test_lengths(void **state)
     fails(text, "line 2: console unix: is longer than 107 bytes");
 }
 
+static void test_services(void **state)
+{
+    assert_int_equal(parse(LEAST), 0);
+    assert_true(c.services.heartbeat && c.services.shutdown && c.services.time);
+    assert_true(c.services.kvp && c.services.vss && !c.services.copy);
+    assert_int_equal(parse(LEAST "[services]\nheartbeat = no\nshutdown = no\ntime = no\nkvp = no\n"
+                                 "vss = no\ncopy = yes\n"),
+                     0);
+    assert_false(c.services.heartbeat || c.services.shutdown || c.services.time);
+    assert_true(!c.services.kvp && !c.services.vss && c.services.copy);
+    fails(LEAST "[services]\ncopy = 1\n", "line 6: copy is yes or no, not '1'");
+    fails(LEAST "[services]\nvss = no\nvss = no\n", "line 7: 'vss' is given twice");
+}
+
 static void test_load(void **state)
 {
     char path[] = "/tmp/vmwp-config-XXXXXX", expected[256];
@@ -224,11 +269,12 @@ static void test_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_least),   cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_disks),   cmocka_unit_test(test_bad_disks),
-        cmocka_unit_test(test_form),    cmocka_unit_test(test_values),
-        cmocka_unit_test(test_lengths), cmocka_unit_test(test_load),
-        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_least),    cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_disks),    cmocka_unit_test(test_bad_disks),
+        cmocka_unit_test(test_form),     cmocka_unit_test(test_values),
+        cmocka_unit_test(test_lengths),  cmocka_unit_test(test_load),
+        cmocka_unit_test(test_socket),   cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_services),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

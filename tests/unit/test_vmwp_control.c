@@ -18,6 +18,7 @@
 static char path[] = "/tmp/vmwp-control-XXXXXX";
 static struct control *control;
 static unsigned handled, files;
+static uint64_t ticket;
 static int fd_seen;
 
 static int handler(void *ctx, struct control_request *r, json_t **answer, struct problem *why)
@@ -29,6 +30,9 @@ static int handler(void *ctx, struct control_request *r, json_t **answer, struct
     fd_seen = r->files ? r->file[0] : -1;
     if (!what)
         return problem_set(why, -EINVAL, "nothing to do");
+    ticket = r->ticket;
+    if (strcmp(what, "later") == 0)
+        return CONTROL_LATER;
     *answer = json_pack("{s:s}", "done", what);
     return 0;
 }
@@ -170,12 +174,43 @@ static void misbehaviour(void **state)
     free(much);
 }
 
+/* An answer that takes its time: what the client says meanwhile waits, other clients do not. */
+static void answered_later(void **state)
+{
+    int fd = client(), other = client();
+    const struct problem none = {{0}}, why = {"no luck"};
+
+    say(fd, "{\"do\": \"later\"}\n{\"do\": \"next\"}\n");
+    say(fd, "{\"do\": \"more\"}\n");
+    hear(fd, "");
+    uint64_t first = ticket;
+    say(other, "{\"do\": \"now\"}\n");
+    hear(other, "{\"ok\":true,\"done\":\"now\"}\n");
+    control_answer(control, first + 100, 0, json_object(), &none); /* of nobody */
+    hear(fd, "");
+    control_answer(control, first, 0, json_pack("{s:i}", "n", 1), &none);
+    hear(fd, "{\"ok\":true,\"n\":1}\n{\"ok\":true,\"done\":\"next\"}\n");
+    serve();
+    hear(fd, "{\"ok\":true,\"done\":\"more\"}\n");
+    control_answer(control, first, 0, NULL, &none); /* once is enough */
+    hear(fd, "");
+    say(fd, "{\"do\": \"later\"}\n");
+    control_answer(control, ticket, -EIO, NULL, &why);
+    hear(fd, "{\"ok\":false,\"error\":\"no luck\"}\n");
+    say(fd, "{\"do\": \"later\"}\n");
+    (void)close(fd);
+    serve(); /* it has gone before its answer */
+    control_answer(control, ticket, 0, json_object(), &none);
+    (void)close(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lines, setup, teardown),
         cmocka_unit_test_setup_teardown(descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(misbehaviour, setup, teardown),
+        cmocka_unit_test_setup_teardown(answered_later, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,7 +58,7 @@ static int reset(void **state)
 
     memset(&hv_fake, 0, sizeof(hv_fake));
     shim_kernel(image);
-    files = (struct machine_files){shim_file(image, sizeof(image)), -1};
+    files = (struct machine_files){shim_file(image, sizeof(image)), -1, -1};
     memcpy(log_path + strlen(log_path) - 6, "XXXXXX", 6);
     fd = mkstemp(log_path);
     (void)close(fd);
@@ -66,7 +66,8 @@ static int reset(void **state)
                              .processors = 3,
                              .weight = 200,
                              .cap = 50,
-                             .serial = CONFIG_SERIAL_FILE};
+                             .serial = CONFIG_SERIAL_FILE,
+                             .services = {.heartbeat = true, .kvp = true}};
     memcpy(config.serial_path, log_path, sizeof(log_path));
     if (fd < 0 || files.kernel < 0 || console_open(&console, &config, &why) < 0 ||
         machine_create(&m, &config, &files, console, NULL, &why) < 0)
@@ -118,6 +119,56 @@ static void test_prints(void **state)
     power_off();
     assert_int_equal(machine_run(m, &why), MACHINE_OFF);
     expect_output("Hi\n");
+}
+
+/* One request of the control socket; what is wrong with it, or its answer in *answer. */
+static const char *request(const char *text, int status, json_t **answer)
+{
+    struct control_request r = {.object = json_loads(text, 0, NULL), .ticket = 1};
+
+    *answer = NULL;
+    why.text[0] = 0;
+    assert_non_null(r.object);
+    assert_int_equal(machine_control(m, &r, answer, &why), status);
+    json_decref((json_t *)(uintptr_t)r.object);
+    return why.text;
+}
+
+/* What is asked of a guest that has no driver, or of a service that is off. */
+static void test_services(void **state)
+{
+    json_t *a;
+
+    (void)request("{\"do\": \"heartbeat\"}", 0, &a);
+    assert_string_equal(json_string_value(json_object_get(a, "heartbeat")), "none");
+    json_decref(a);
+    assert_string_equal(request("{\"do\": \"shutdown\"}", -ENODEV, &a),
+                        "the shutdown service is off in the configuration");
+    assert_string_equal(request("{\"do\": \"ip\"}", -ENOTCONN, &a),
+                        "the guest has no kvp service, or has no driver for it");
+    assert_string_equal(request("{\"do\": \"kvp-list\", \"pool\": \"x\"}", -EINVAL, &a),
+                        "pool is external, guest, auto, auto-external or auto-internal");
+    assert_string_equal(
+        request("{\"do\": \"kvp-set\", \"pool\": \"guest\", \"key\": 1}", -EINVAL, &a),
+        "key: a text is wanted");
+    assert_string_equal(request("{\"do\": \"thaw\", \"hold\": 1}", -EINVAL, &a),
+                        "'hold' is no word for thaw");
+    assert_string_equal(request("{\"do\": \"freeze\", \"timeout\": 0}", -EINVAL, &a),
+                        "timeout: seconds from 1 to 3600");
+    assert_string_equal(
+        request("{\"do\": \"copy\", \"name\": \"a\", \"folder\": \"/\"}", -EINVAL, &a),
+        "a file has to come along");
+    (void)request("{\"do\": \"counters\"}", 0, &a);
+    assert_int_equal(json_object_size(json_object_get(a, "services")), 2);
+    json_decref(a);
+    (void)request("{\"do\": \"pause\"}", 0, &a);
+    (void)request("{\"do\": \"heartbeat\"}", 0, &a);
+    assert_string_equal(json_string_value(json_object_get(a, "heartbeat")), "paused");
+    json_decref(a);
+    assert_string_equal(request("{\"do\": \"ip\"}", -EBUSY, &a), "the machine is paused");
+    (void)request("{\"do\": \"resume\"}", 0, &a);
+    power_off();
+    assert_int_equal(machine_run(m, &why), MACHINE_OFF);
 }
 
 /* A guest makes contact; there is room for the answer only a little later. */
@@ -313,6 +364,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_builds, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_prints, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_vmbus_contact, reset, cleanup),
+        cmocka_unit_test_setup_teardown(test_services, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_reads_keep_the_rest_of_rax, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_resets, reset, cleanup),
         cmocka_unit_test_setup_teardown(test_pauses, reset, cleanup),

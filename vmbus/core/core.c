@@ -25,7 +25,11 @@ int vmbus_core_create(struct vmbus_core **out, const struct vmbus_core_config *c
 
 int vmbus_core_create_like(struct vmbus_core **out, const struct vmbus_core *core)
 {
-    return vmbus_core_create(out, &core->config);
+    int err = vmbus_core_create(out, &core->config);
+
+    if (!err)
+        vmbus_core_listen(*out, core->connect, core->connect_ctx);
+    return err;
 }
 
 void vmbus_core_destroy(struct vmbus_core *core)
@@ -54,17 +58,34 @@ static void on_request_offers(struct vmbus_core *core, const union message *m, s
     }
 }
 
-/* No service of the host listens. */
+void vmbus_core_listen(struct vmbus_core *core, vmbus_core_connect *connect, void *ctx)
+{
+    core->connect = connect;
+    core->connect_ctx = ctx;
+}
+
+void vmbus_core_refuse(struct vmbus_core *core, const uint8_t endpoint[16],
+                       const uint8_t service[16])
+{
+    struct refusal *r = &core->refusals[core->refusal_count];
+
+    if (!core_version_at_least(core, VMBUS_VERSION_4_1)) /* there was no answer then */
+        return;
+    if (core->refusal_count == VMBUS_REFUSALS_MAX)
+        return;
+    memcpy(r->endpoint, endpoint, sizeof(r->endpoint));
+    memcpy(r->service, service, sizeof(r->service));
+    core->refusal_count++;
+}
+
+/* Without offers the guest would not hear of the channel. */
 static void on_tl_connect(struct vmbus_core *core, const union message *m, size_t len)
 {
-    struct vmbus_msg_tl_connect_result r = {.header.type = VMBUS_MSG_TL_CONNECT_RESULT,
-                                            .status = VMBUS_STATUS_CONNECTION_REFUSED};
+    const struct vmbus_msg_tl_connect_request *t = &m->tl_connect;
 
-    if (!core_version_at_least(core, VMBUS_VERSION_4_1))
-        return; /* there was no answer then */
-    memcpy(r.endpoint, m->tl_connect.endpoint, sizeof(r.endpoint));
-    memcpy(r.service, m->tl_connect.service, sizeof(r.service));
-    core_post(core, &r, sizeof(r));
+    if (!core->contact.offers || !core->connect ||
+        !core->connect(core->connect_ctx, t->endpoint, t->service))
+        vmbus_core_refuse(core, t->endpoint, t->service);
 }
 
 /* Monitor pages may change: nobody looks at them. */

@@ -25,6 +25,7 @@ struct vmbus_core;
 #define VMBUS_GPADLS_MAX             4096U
 #define VMBUS_GPADL_PAGES_MAX        (1U << 20) /* of all GPADLs together: they describe 4 GiB */
 #define VMBUS_RING_CHANNEL_PAGES_MAX 4097U      /* of one ring: control and 16 MiB */
+#define VMBUS_REFUSALS_MAX           64U        /* that wait to go out; more are dropped */
 
 struct vmbus_core_config {
     uint32_t version_max; /* VMBUS_VERSION_*; 0: the newest */
@@ -133,6 +134,16 @@ void vmbus_core_revoke(struct vmbus_core *core, uint32_t relid);
  * dropped, and counted); -EAGAIN: the guest must take messages first, let it post again.
  */
 int vmbus_core_message(struct vmbus_core *core, uint32_t connection, const void *data, size_t len);
+
+/** A socket of the guest connects to a service of the host. True: it is taken; it gets a channel of
+ * the service's type with the endpoint as instance, or vmbus_core_refuse(). It does not call back
+ * into the core. */
+typedef bool vmbus_core_connect(void *ctx, const uint8_t endpoint[16], const uint8_t service[16]);
+/** Who hears of that; nobody at first, and then all are refused. */
+void vmbus_core_listen(struct vmbus_core *core, vmbus_core_connect *connect, void *ctx);
+/** What was taken is refused after all. A guest that does not hear of it has a time-out. */
+void vmbus_core_refuse(struct vmbus_core *core, const uint8_t endpoint[16],
+                       const uint8_t service[16]);
 
 /** The guest has been reset by the host: all is as if it had never come. */
 void vmbus_core_reset(struct vmbus_core *core);

@@ -17,6 +17,7 @@ void core_post(struct vmbus_core *core, const void *message, size_t len)
 void core_post_clear(struct vmbus_core *core)
 {
     core->outbox_first = core->outbox_count = 0;
+    core->refusal_count = 0;
     core->contact.deliverable = 0;
 }
 
@@ -74,6 +75,18 @@ static void post_rescind(struct vmbus_core *core, const struct channel *ch)
     core_post(core, &m, sizeof(m));
 }
 
+/* The last one goes first: they do not depend on each other. */
+static void post_refusal(struct vmbus_core *core)
+{
+    const struct refusal *r = &core->refusals[--core->refusal_count];
+    struct vmbus_msg_tl_connect_result m = {.header.type = VMBUS_MSG_TL_CONNECT_RESULT,
+                                            .status = VMBUS_STATUS_CONNECTION_REFUSED};
+
+    memcpy(m.endpoint, r->endpoint, sizeof(m.endpoint));
+    memcpy(m.service, r->service, sizeof(m.service));
+    core_post(core, &m, sizeof(m));
+}
+
 /* By DUE_*: in the order of the bits. */
 static void (*const post_due[])(struct vmbus_core *core, const struct channel *ch) = {
     post_offer, post_open_result, post_modify, post_torndown, post_rescind,
@@ -94,6 +107,8 @@ static void post_fill(struct vmbus_core *core)
         post_due[bit](core, ch);
         core_channel_due_clear(core, ch, 1U << bit);
     }
+    while (core->refusal_count > 0 && core->outbox_count < full)
+        post_refusal(core);
     if (c->offers && !c->delivered && core->offers_due == 0 && core->outbox_count < full) {
         core_post(core, &all, sizeof(all));
         c->delivered = true;

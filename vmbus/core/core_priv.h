@@ -101,8 +101,16 @@ struct contact {
     uint8_t deliverable; /* while paused: entries at the head of the outbox that may go */
 };
 
+/* A connection of a socket that is refused. */
+struct refusal {
+    uint8_t endpoint[16];
+    uint8_t service[16];
+};
+
 struct vmbus_core {
     struct vmbus_core_config config;
+    vmbus_core_connect *connect; /* NULL: no service listens */
+    void *connect_ctx;
     struct contact contact;
     struct vmbus_core_stats stats;
     uint32_t busy;       /* channels that are OPENING or CLOSING */
@@ -114,6 +122,8 @@ struct vmbus_core {
     struct vmbus_core_post outbox[OUTBOX_SIZE];
     uint32_t outbox_first;
     uint32_t outbox_count;
+    struct refusal refusals[VMBUS_REFUSALS_MAX];
+    uint32_t refusal_count;
     struct channel *channels[VMBUS_CHANNELS_MAX + 1]; /* by id; 0 is unused */
 };
 

@@ -38,6 +38,12 @@ static bool is_memory(void *ctx, uint64_t gpa, uint64_t length)
     return gpa < 1U << 20;
 }
 
+/* Some services are refused, some are not yet answered. */
+static bool connect_take(void *ctx, const uint8_t endpoint[16], const uint8_t service[16])
+{
+    return service[0] & 1;
+}
+
 /* A message of a type, with words that are small more often than not: ids, counts, offsets. */
 static void message(struct input *in)
 {
@@ -127,6 +133,13 @@ static void offer(struct input *in)
     (void)vmbus_core_offer(core, &o, &relid);
 }
 
+static void refuse(struct input *in)
+{
+    const uint8_t endpoint[16] = {byte(in)}, service[16] = {1};
+
+    vmbus_core_refuse(core, endpoint, service);
+}
+
 static void save_and_load(void)
 {
     static uint8_t one[1 << 22], two[1 << 22];
@@ -183,6 +196,9 @@ static void step(struct input *in)
         if (byte(in) == 0)
             vmbus_core_reset(core);
         break;
+    case 10:
+        refuse(in);
+        break;
     }
 }
 
@@ -210,6 +226,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input in = {data, size};
 
     need(vmbus_core_create(&core, &c) == 0);
+    vmbus_core_listen(core, connect_take, NULL);
     for (unsigned i = 0; i < STEPS_MAX && in.left > 0; i++)
         step(&in);
     end();

@@ -14,77 +14,38 @@
 #include <unistd.h>
 #include "disk/disk.h"
 #include "lib/bits.h"
-#include "lib/hosted/output.h"
+#include "vmwp/ctl/ctl.h"
 
 enum { EXIT_DONE, EXIT_REFUSED, EXIT_WRONG_USAGE };
 
-#define FILES_MAX 32U
-#define LINE_SIZE 65536U
+#define LINE_SIZE 262144U
 
-struct arguments {
-    const char *socket, *verb;
-    int controller, lun;
-    const char *value; /* after CONTROLLER:LUN */
-    const char *format;
-    bool help;
-    json_int_t iops, bandwidth;
-    unsigned given; /* OPTION_* */
-};
-
-/* What is sent, and the descriptors that go along. */
-struct request {
-    json_t *object;
-    int file[FILES_MAX];
-    unsigned files;
-    struct output output; /* what the machine writes; it gets its name when that is complete */
-};
-
-/* Bits of arguments.given and verb.options. */
-enum {
-    OPTION_DVD = 1,
-    OPTION_READ_ONLY = 2,
-    OPTION_FORMAT = 4,
-    OPTION_CACHED = 8,
-    OPTION_FORCE = 16,
-    OPTION_IOPS = 32,
-    OPTION_BANDWIDTH = 64,
-};
 #define OPTIONS_LIMITS (OPTION_IOPS | OPTION_BANDWIDTH)
 #define OPTIONS_ADD    (OPTION_DVD | OPTION_READ_ONLY | OPTION_FORMAT | OPTION_CACHED | OPTIONS_LIMITS)
 
-struct verb {
-    const char *name;
-    const char *arguments;
-    const char *help;
-    unsigned options;
-    bool place; /* CONTROLLER:LUN comes first */
-    int values; /* that follow */
-    int (*make)(const struct arguments *a, struct request *r);
-};
-
-static int fail(const char *what)
+int ctl_fail(const char *what)
 {
     (void)fprintf(stderr, "vmwpctl: %s\n", what);
     return -1;
 }
 
-static int fail_file(const char *path)
+int ctl_fail_file(const char *path)
 {
     (void)fprintf(stderr, "vmwpctl: %s: %s\n", path, strerror(errno));
     return -1;
 }
 
-static json_t *placed(const struct arguments *a, const char *what)
+static json_t *placed(const struct ctl_arguments *a, const char *what)
 {
     return json_pack("{s:s, s:i, s:i}", "do", what, "controller", a->controller, "lun", a->lun);
 }
 
-static int add_file(struct request *r, json_t *names, const char *path, int flags)
+static int add_file(struct ctl_request *r, json_t *names, const char *path, int flags)
 {
     int fd = open(path, flags | O_CLOEXEC);
 
     if (fd < 0)
-        return fail_file(path);
+        return ctl_fail_file(path);
     r->file[r->files++] = fd;
     (void)json_array_append_new(names, json_string(path));
     return 0;
@@ -92,11 +53,11 @@ static int add_file(struct request *r, json_t *names, const char *path, int flag
 
 /* The image and its parents: it is opened here to see which they are. As in the worker, what the
  * file holds does not decide what it is taken for. */
-static int add_chain(struct request *r, const char *path, const char *format, bool read_only)
+static int add_chain(struct ctl_request *r, const char *path, const char *format, bool read_only)
 {
     const struct disk_options options = {
         .read_only = true, .shared = true, .cached = true, .format = format, .by_name = true};
-    const char *paths[FILES_MAX];
+    const char *paths[CTL_FILES_MAX];
     json_t *names = json_array();
     struct disk *disk;
     struct problem why;
@@ -105,17 +66,17 @@ static int add_chain(struct request *r, const char *path, const char *format, bo
 
     if (disk_open(&disk, path, &options, &why) < 0) {
         json_decref(names);
-        return fail(why.text);
+        return ctl_fail(why.text);
     }
-    n = disk_paths(disk, paths, FILES_MAX);
-    for (unsigned i = 0; i < n && i < FILES_MAX && !err; i++)
+    n = disk_paths(disk, paths, CTL_FILES_MAX);
+    for (unsigned i = 0; i < n && i < CTL_FILES_MAX && !err; i++)
         err = add_file(r, names, paths[i], i == 0 && !read_only ? O_RDWR : O_RDONLY);
     (void)disk_close(disk);
     (void)json_object_set_new(r->object, "files", names);
     return err;
 }
 
-static void add_limits(const struct arguments *a, json_t *object)
+static void add_limits(const struct ctl_arguments *a, json_t *object)
 {
     if (a->iops)
         (void)json_object_set_new(object, "iops", json_integer(a->iops));
@@ -123,7 +84,7 @@ static void add_limits(const struct arguments *a, json_t *object)
         (void)json_object_set_new(object, "bandwidth", json_integer(a->bandwidth));
 }
 
-static int make_add(const struct arguments *a, struct request *r)
+static int make_add(const struct ctl_arguments *a, struct ctl_request *r)
 {
     bool dvd = a->given & OPTION_DVD, read_only = a->given & OPTION_READ_ONLY;
 
@@ -137,7 +98,7 @@ static int make_add(const struct arguments *a, struct request *r)
     return add_chain(r, a->value, dvd ? "iso" : a->format, read_only || dvd);
 }
 
-static int make_remove(const struct arguments *a, struct request *r)
+static int make_remove(const struct ctl_arguments *a, struct ctl_request *r)
 {
     r->object = placed(a, "disk-remove");
     return 0;
@@ -164,7 +125,7 @@ static json_int_t size_parse(const char *text)
 }
 
 /* "CONTROLLER:LUN"; which there are the machine knows. */
-static bool place_parse(const char *text, struct arguments *a)
+static bool place_parse(const char *text, struct ctl_arguments *a)
 {
     const char *colon = strchr(text, ':');
     size_t length = strlen(text);
@@ -177,21 +138,21 @@ static bool place_parse(const char *text, struct arguments *a)
     return true;
 }
 
-static int make_resize(const struct arguments *a, struct request *r)
+static int make_resize(const struct ctl_arguments *a, struct ctl_request *r)
 {
     r->object = placed(a, "disk-resize");
     (void)json_object_set_new(r->object, "size", json_integer(size_parse(a->value)));
     return 0;
 }
 
-static int make_medium(const struct arguments *a, struct request *r)
+static int make_medium(const struct ctl_arguments *a, struct ctl_request *r)
 {
     r->object = placed(a, "medium");
     (void)json_object_set_new(r->object, "force", json_boolean(a->given & OPTION_FORCE));
     return a->value ? add_chain(r, a->value, "iso", true) : 0;
 }
 
-static int make_limit(const struct arguments *a, struct request *r)
+static int make_limit(const struct ctl_arguments *a, struct ctl_request *r)
 {
     r->object = placed(a, "disk-limit");
     add_limits(a, r->object);
@@ -199,40 +160,42 @@ static int make_limit(const struct arguments *a, struct request *r)
 }
 
 /* What needs nothing but the verb, which the machine knows by the same name. */
-static int make_plain(const struct arguments *a, struct request *r)
+static int make_plain(const struct ctl_arguments *a, struct ctl_request *r)
 {
     r->object = json_pack("{s:s}", "do", a->verb);
     return 0;
 }
 
-static int make_record(const struct arguments *a, struct request *r)
+static int make_record(const struct ctl_arguments *a, struct ctl_request *r)
 {
     struct problem why;
 
     if (output_begin(&r->output, a->value, 0600, a->given & OPTION_FORCE, &why) < 0)
-        return fail(why.text);
+        return ctl_fail(why.text);
     r->file[r->files++] = r->output.fd;
     r->object = json_pack("{s:s}", "do", "record");
     return 0;
 }
 
-static const struct verb verbs[] = {
-    {"add", "CONTROLLER:LUN FILE", "put a disk there", OPTIONS_ADD, true, 1, make_add},
-    {"remove", "CONTROLLER:LUN", "take a disk or drive away", 0, true, 0, make_remove},
-    {"resize", "CONTROLLER:LUN SIZE", "let a disk grow", 0, true, 1, make_resize},
+/* Those that ask the guest are in services.c. */
+static const struct ctl_verb verbs[] = {
+    {"add", "CONTROLLER:LUN FILE", "put a disk there", OPTIONS_ADD, true, 1, make_add, 0, NULL},
+    {"remove", "CONTROLLER:LUN", "take a disk or drive away", 0, true, 0, make_remove, 0, NULL},
+    {"resize", "CONTROLLER:LUN SIZE", "let a disk grow", 0, true, 1, make_resize, 0, NULL},
     {"insert", "CONTROLLER:LUN FILE", "put another medium into a drive", OPTION_FORCE, true, 1,
-     make_medium},
+     make_medium, 0, NULL},
     {"eject", "CONTROLLER:LUN", "take the medium out of a drive", OPTION_FORCE, true, 0,
-     make_medium},
+     make_medium, 0, NULL},
     {"limit", "CONTROLLER:LUN", "change a disk's limits; those not given end", OPTIONS_LIMITS, true,
-     0, make_limit},
-    {"counters", "", "print what each disk has done, as JSON", 0, false, 0, make_plain},
+     0, make_limit, 0, NULL},
+    {"counters", "", "print what each disk has done, as JSON", 0, false, 0, make_plain, 0, NULL},
     {"record", "FILE", "write the flight recorder of VMBus to a new file", OPTION_FORCE, false, 1,
-     make_record},
-    {"pause", "", "stop all processors and the clocks of the guest", 0, false, 0, make_plain},
-    {"resume", "", "let them go on", 0, false, 0, make_plain},
-    {"power-button", "", "press it", 0, false, 0, make_plain},
-    {"quit", "", "end the machine at once", 0, false, 0, make_plain},
+     make_record, 0, NULL},
+    {"pause", "", "stop all processors and the clocks of the guest", 0, false, 0, make_plain, 0,
+     NULL},
+    {"resume", "", "let them go on", 0, false, 0, make_plain, 0, NULL},
+    {"power-button", "", "press it", 0, false, 0, make_plain, 0, NULL},
+    {"quit", "", "end the machine at once", 0, false, 0, make_plain, 0, NULL},
 };
 
 /* In the order of the bits. */
@@ -246,6 +209,10 @@ static const struct {
     {"force", "", NULL}, /* by the verb */
     {"iops", " N", "the most operations in a second; 0: any number"},
     {"bandwidth", " N", "the most bytes in a second, K, M, G or T behind N; 0: any number"},
+    {"json", "", "print JSON"},
+    {"timeout", " N", "seconds that the guest may take; else 30"},
+    {"hold", " N", "seconds after which the guest goes on by itself; else 60"},
+    {"create", "", "make the folder if it is not there"},
 };
 
 static void usage(void)
@@ -254,10 +221,13 @@ static void usage(void)
                "Talks to the control socket of a virtual machine; see vmwpctl(8).\n");
     for (unsigned i = 0; i < ARRAY_SIZE(verbs); i++)
         (void)printf("  %-12s %-20s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
+    for (const struct ctl_verb *v = ctl_service_verbs; v->name; v++)
+        (void)printf("  %-12s %-20s %s\n", v->name,
+                     strlen(v->arguments) > 20 ? "..." : v->arguments, v->help);
     (void)puts("\nvmwpctl VERB --help tells a verb's options.");
 }
 
-static void verb_usage(const struct verb *v)
+static void verb_usage(const struct ctl_verb *v)
 {
     const char *force = v->place ? "without asking the guest" : "replace a file of that name";
 
@@ -280,18 +250,18 @@ static int connect_to(const char *path)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (strlen(path) >= sizeof(addr.sun_path))
-        return fail("the path of a socket has at most 107 bytes");
+        return ctl_fail("the path of a socket has at most 107 bytes");
     memcpy(addr.sun_path, path, strlen(path) + 1);
     if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-        return fail_file(path);
+        return ctl_fail_file(path);
     return fd;
 }
 
-static int send_request(int fd, const struct request *r)
+static int send_request(int fd, const struct ctl_request *r)
 {
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(FILES_MAX * sizeof(int))];
+        char bytes[CMSG_SPACE(CTL_FILES_MAX * sizeof(int))];
     } control = {0};
     char *text = json_dumps(r->object, JSON_COMPACT);
     struct iovec parts[] = {{text, text ? strlen(text) : 0}, {(char[]){'\n'}, 1}};
@@ -299,7 +269,7 @@ static int send_request(int fd, const struct request *r)
     ssize_t n;
 
     if (!text)
-        return fail("out of memory");
+        return ctl_fail("out of memory");
     if (r->files) {
         size_t size = r->files * sizeof(int);
 
@@ -311,7 +281,7 @@ static int send_request(int fd, const struct request *r)
     }
     n = sendmsg(fd, &m, MSG_NOSIGNAL);
     free(text);
-    return n < 0 ? fail("the machine does not listen") : 0;
+    return n < 0 ? ctl_fail("the machine does not listen") : 0;
 }
 
 /* The answer's line; NULL. */
@@ -330,20 +300,22 @@ static json_t *receive_answer(int fd)
     return json_loadb(line, length, JSON_DISABLE_EOF_CHECK, NULL);
 }
 
-static int show(json_t *answer)
+static int show(const struct ctl_verb *v, const struct ctl_arguments *a, json_t *answer)
 {
     if (!json_is_object(answer)) {
-        (void)fail("no answer");
+        (void)ctl_fail("no answer");
         return EXIT_REFUSED;
     }
     if (!json_is_true(json_object_get(answer, "ok"))) {
         const char *error = json_string_value(json_object_get(answer, "error"));
 
-        (void)fail(error ? error : "refused");
+        (void)ctl_fail(error ? error : "refused");
         return EXIT_REFUSED;
     }
     (void)json_object_del(answer, "ok");
-    if (json_object_size(answer) > 0) {
+    if (v->print && !(a->given & OPTION_JSON)) {
+        v->print(answer);
+    } else if (json_object_size(answer) > 0) {
         (void)json_dumpf(answer, stdout, JSON_INDENT(1));
         (void)putchar('\n');
     }
@@ -363,29 +335,30 @@ static int finish_output(struct output *o, int status)
     }
     if (output_commit(o, &why) == 0)
         return EXIT_DONE;
-    (void)fail(why.text);
+    (void)ctl_fail(why.text);
     return EXIT_REFUSED;
 }
 
-static int run(const struct verb *v, const struct arguments *a)
+static int run(const struct ctl_verb *v, const struct ctl_arguments *a)
 {
-    struct request r = {.output.fd = -1};
-    int status = EXIT_REFUSED, fd = -1;
+    struct ctl_request r = {.output.fd = -1};
+    int status = EXIT_REFUSED, fd = -1, err;
 
-    if (v->make(a, &r) == 0)
+    err = v->make(a, &r);
+    if (err == 0)
         fd = connect_to(a->socket);
     if (fd >= 0 && send_request(fd, &r) == 0) {
         json_t *answer = receive_answer(fd);
-        status = show(answer);
+        status = show(v, a, answer);
         json_decref(answer);
     }
     if (fd >= 0)
         (void)close(fd);
     json_decref(r.object);
-    return finish_output(&r.output, status);
+    return err == -EINVAL ? EXIT_WRONG_USAGE : finish_output(&r.output, status);
 }
 
-static int options_parse(int argc, char **argv, struct arguments *a)
+static int options_parse(int argc, char **argv, struct ctl_arguments *a)
 {
     static const struct option longs[] = {
         {"dvd", no_argument, NULL, OPTION_DVD},
@@ -395,6 +368,10 @@ static int options_parse(int argc, char **argv, struct arguments *a)
         {"force", no_argument, NULL, OPTION_FORCE},
         {"iops", required_argument, NULL, OPTION_IOPS},
         {"bandwidth", required_argument, NULL, OPTION_BANDWIDTH},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+        {"hold", required_argument, NULL, OPTION_HOLD},
+        {"create", no_argument, NULL, OPTION_CREATE},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
@@ -413,6 +390,12 @@ static int options_parse(int argc, char **argv, struct arguments *a)
         case OPTION_BANDWIDTH:
             a->bandwidth = size_parse(optarg);
             break;
+        case OPTION_TIMEOUT:
+            a->timeout = size_parse(optarg);
+            break;
+        case OPTION_HOLD:
+            a->hold = size_parse(optarg);
+            break;
         case 'h':
             a->help = true;
             continue;
@@ -429,11 +412,14 @@ static int options_parse(int argc, char **argv, struct arguments *a)
     return 0;
 }
 
-static const struct verb *find(const char *name)
+static const struct ctl_verb *find(const char *name)
 {
     for (unsigned i = 0; name && i < ARRAY_SIZE(verbs); i++)
         if (strcmp(verbs[i].name, name) == 0)
             return &verbs[i];
+    for (const struct ctl_verb *v = ctl_service_verbs; name && v->name; v++)
+        if (strcmp(v->name, name) == 0)
+            return v;
     return NULL;
 }
 
@@ -450,15 +436,19 @@ __attribute__((format(printf, 2, 3))) static int wrong_usage(const char *verb, c
 }
 
 /* The words behind SOCKET and VERB. */
-static int words_parse(const struct verb *v, int count, char **word, struct arguments *a)
+static int words_parse(const struct ctl_verb *v, int count, char **word, struct ctl_arguments *a)
 {
     if (a->given & ~v->options)
         return wrong_usage(v->name, "%s has no such option", v->name);
-    if (count != v->place + v->values)
+    a->word = word;
+    a->words = count;
+    if (count < v->place + v->values || count > v->place + v->values + v->optional)
         return wrong_usage(v->name, "%s wants %s behind it", v->name,
                            v->arguments[0] ? v->arguments : "nothing");
     if (a->iops < 0 || a->bandwidth < 0)
         return wrong_usage(v->name, "a limit is a number");
+    if (a->timeout < 0 || a->hold < 0)
+        return wrong_usage(v->name, "a time is a number of seconds");
     if (v->place && !place_parse(word[0], a))
         return wrong_usage(v->name, "not a place: '%.40s': it is CONTROLLER:LUN, as 0:1", word[0]);
     if (v->values)
@@ -471,8 +461,8 @@ static int words_parse(const struct verb *v, int count, char **word, struct argu
 
 int main(int argc, char **argv)
 {
-    struct arguments a = {0};
-    const struct verb *v;
+    struct ctl_arguments a = {0};
+    const struct ctl_verb *v;
     int err, left;
 
     if (options_parse(argc, argv, &a) < 0)
