@@ -152,13 +152,12 @@ class Guest(Place):
         self.relay = subprocess.Popen([RELAY, self.tap, f"/run/netns/{name}", "eth0", self.mac],
                                       stdout=subprocess.PIPE, text=True)
         need(self.relay.stdout.readline() == "ready\n", f"{name}: no relay")
-        # Addresses of IPv6 that are tried first would only take time.
-        self.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad")
         self.ip("link", "set", "eth0", "mtu", mtu, "up")
         self.listen()
 
     def address(self, text):
-        self.ip("address", "add", text, "dev", "eth0")
+        # An address of IPv6 that is being looked for elsewhere is not used for a second.
+        self.ip("address", "add", text, "dev", "eth0", *["nodad"] * (":" in text))
         return self
 
     def fixed(self):
