@@ -25,16 +25,21 @@ static int setting_write(const char *path, const char *value)
     return err;
 }
 
-/* The host must not speak of itself on a tap, nor on a switch that it has no part in. Without IPv6
- * in the kernel there is nothing to do. */
-static int no_ipv6(const char *link)
+/* Without IPv6 in the kernel there is nothing to do. */
+static int ipv6_setting(const char *link, const char *name, const char *value)
 {
     char path[128];
     int err;
 
-    (void)snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", link);
-    err = setting_write(path, "1");
+    (void)snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", link, name);
+    err = setting_write(path, value);
     return err == -ENOENT ? 0 : err;
+}
+
+/* The host must not speak of itself on a tap, nor on a switch that it has no part in. */
+static int no_ipv6(const char *link)
+{
+    return ipv6_setting(link, "disable_ipv6", "1");
 }
 
 static int mark(struct nl *n, int index, const char *what, const char *name)
@@ -82,6 +87,9 @@ static int make_bridge(struct nl *n, const struct switch_config *s, const char *
     }
     if (!err && !host)
         err = no_ipv6(name);
+    /* A guest that may route is a router to other guests, not to the host. */
+    if (!err && !s->nic[0])
+        err = ipv6_setting(name, "accept_ra", "0");
     if (!err)
         err = link_up(n, index);
     if (!err && s->subnet.prefix)
