@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import pathlib
@@ -16,7 +17,7 @@ import time
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "tools"))
-from bh import paths  # noqa: E402 (the path comes first)
+from bh import debian, paths  # noqa: E402 (the path comes first)
 
 BHSWITCH = paths.BUILD / "vmms" / "switch" / "bhswitch"
 RELAY = paths.BUILD / "tests" / "switch" / "taprelay"
@@ -51,6 +52,12 @@ def run(*argv, status=0):
 
 def ip(*argv, **more):
     return run("ip", *argv, **more)
+
+
+@functools.cache
+def busybox():
+    """The one that the images have: a system has one of two that exclude each other, or none."""
+    return debian.Cache().package("busybox-static") / "usr/bin/busybox"
 
 
 def tool(name):
@@ -115,7 +122,7 @@ class Place:
 
     def pings(self, address, wait_s=2):
         """Whether an address answers, at the second try at the latest."""
-        return ", 0% packet loss" in self.run(tool("busybox"), "ping", "-c", 1, "-W", wait_s,
+        return ", 0% packet loss" in self.run(busybox(), "ping", "-c", 1, "-W", wait_s,
                                               address, status=None)
 
     def socket(self, kind=socket.SOCK_STREAM):
@@ -152,13 +159,12 @@ class Guest(Place):
         self.relay = subprocess.Popen([RELAY, self.tap, f"/run/netns/{name}", "eth0", self.mac],
                                       stdout=subprocess.PIPE, text=True)
         need(self.relay.stdout.readline() == "ready\n", f"{name}: no relay")
-        # Addresses of IPv6 that are tried first would only take time.
-        self.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad")
         self.ip("link", "set", "eth0", "mtu", mtu, "up")
         self.listen()
 
     def address(self, text):
-        self.ip("address", "add", text, "dev", "eth0")
+        # An address of IPv6 that is being looked for elsewhere is not used for a second.
+        self.ip("address", "add", text, "dev", "eth0", *["nodad"] * (":" in text))
         return self
 
     def fixed(self):
@@ -181,7 +187,7 @@ class Guest(Place):
                           "echo got $ip $router mtu=$mtu\n")
         script.chmod(0o755)
         try:
-            out = self.run(tool("busybox"), "udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", 5, "-T",
+            out = self.run(busybox(), "udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", 5, "-T",
                            1, "-O", "mtu", "-s", script)
         finally:
             script.unlink()

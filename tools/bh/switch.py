@@ -5,8 +5,8 @@ from . import debian, initramfs, paths
 
 BHSWITCH = paths.BUILD / "vmms" / "switch" / "bhswitch"
 # Loaded at boot, because the image has no modprobe that the kernel could ask.
-MODULES = ("bridge", "tun", "nf_tables", "nft_meta_bridge", "nft_limit", "nft_ct", "nft_chain_nat", "nft_masq",
-           "nft_dup_netdev", "sch_tbf")
+MODULES = ("bridge", "tun", "nf_tables", "nft_meta_bridge", "nft_limit", "nft_ct", "nft_chain_nat",
+           "nft_masq", "nft_dup_netdev", "sch_tbf")
 PACKAGES = ("nftables", "dnsmasq-base", "iproute2")
 # nft brings the libraries that bhswitch is linked to.
 PROGRAMS = ("nft", "dnsmasq", "ip", "bridge")

@@ -117,9 +117,11 @@ static int move(struct nl *n, const struct moved *addresses, const struct moved 
 {
     int err = 0;
 
+    /* Who is killed in between leaves an address twice rather than none. */
     for (unsigned k = 0; k < addresses->n && !err; k++) {
-        (void)put_address(n, message(addresses, k), RTM_DELADDR, addresses->from);
         err = put_address(n, message(addresses, k), RTM_NEWADDR, to);
+        if (!err)
+            (void)put_address(n, message(addresses, k), RTM_DELADDR, addresses->from);
     }
     /* A gateway must be reachable before it can be one. */
     for (unsigned gateways = 0; gateways < 2; gateways++)

@@ -14,6 +14,7 @@
 
 #define DNSMASQ     "/usr/sbin/dnsmasq"
 #define PIDS_MAX    8
+#define START_TRIES 3
 #define END_STEPS   50
 #define CMDLINE_MAX 8192
 
@@ -95,6 +96,23 @@ static int start(const char *config)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
 }
 
+/* One that somebody began to start, who was killed then, may show only now. */
+static int start_patiently(const char *config)
+{
+    static const struct timespec step = {.tv_nsec = 100000000};
+    pid_t pids[PIDS_MAX];
+    int err = -EIO;
+
+    for (unsigned k = 0; k < START_TRIES && err == -EIO; k++) {
+        err = start(config);
+        if (err == -EIO && find_running(config, pids))
+            return 0;
+        if (err == -EIO)
+            (void)nanosleep(&step, NULL);
+    }
+    return err;
+}
+
 static int write_files(const char *folder, const struct switch_store *st,
                        const struct switch_config *s, bool config_too, struct problem *why)
 {
@@ -153,7 +171,7 @@ int dnsmasq_ensure(const char *folder, const struct switch_store *st, const stru
         (void)kill(pids[k], SIGHUP);
     if (running)
         return 0;
-    err = start(config);
+    err = start_patiently(config);
     return err ? problem_set(why, err, "%s: " DNSMASQ " did not start%s", s->name,
                              err == -ENOENT ? ": install the Debian package dnsmasq-base" : "")
                : 0;

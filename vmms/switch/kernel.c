@@ -25,16 +25,21 @@ static int setting_write(const char *path, const char *value)
     return err;
 }
 
-/* The host must not speak of itself on a tap, nor on a switch that it has no part in. Without IPv6
- * in the kernel there is nothing to do. */
-static int no_ipv6(const char *link)
+/* Without IPv6 in the kernel there is nothing to do. */
+static int ipv6_setting(const char *link, const char *name, const char *value)
 {
     char path[128];
     int err;
 
-    (void)snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", link);
-    err = setting_write(path, "1");
+    (void)snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", link, name);
+    err = setting_write(path, value);
     return err == -ENOENT ? 0 : err;
+}
+
+/* The host must not speak of itself on a tap, nor on a switch that it has no part in. */
+static int no_ipv6(const char *link)
+{
+    return ipv6_setting(link, "disable_ipv6", "1");
 }
 
 static int mark(struct nl *n, int index, const char *what, const char *name)
@@ -73,10 +78,8 @@ static int make_bridge(struct nl *n, const struct switch_config *s, const char *
     if (err)
         return err;
     index = (int)if_nametoindex(name);
-    err = mark(n, index, "switch", s->name);
     /* Said twice: what a bridge is made with, it takes for a first guess. */
-    if (!err)
-        err = link_mtu(n, index, s->mtu);
+    err = link_mtu(n, index, s->mtu);
     if (!err) {
         err = link_bridge_filter(n, index, VLAN_NATIVE);
         if (err == -EOPNOTSUPP) /* a kernel without VLANs in bridges: ports that want one fail */
@@ -84,13 +87,65 @@ static int make_bridge(struct nl *n, const struct switch_config *s, const char *
     }
     if (!err && !host)
         err = no_ipv6(name);
+    /* A guest that may route is a router to other guests, not to the host. */
+    if (!err && !s->nic[0])
+        err = ipv6_setting(name, "accept_ra", "0");
     if (!err)
         err = link_up(n, index);
     if (!err && s->subnet.prefix)
         err = address_add(n, index, &s->subnet);
     if (!err && s->nic[0])
         err = take_card(n, s, index);
-    return err;
+    return err ? err : mark(n, index, "switch", s->name);
+}
+
+static bool marked(const struct link *l)
+{
+    return strncmp(l->alias, LINK_MARK, strlen(LINK_MARK)) == 0 ||
+           (!l->alias[0] && l->group == LINK_GROUP);
+}
+
+struct wanted {
+    char name[IFNAMSIZ], alias[128];
+    bool whole;
+    int ours; /* its index, if it has our mark */
+};
+
+static int find_wanted(const struct link *l, void *arg)
+{
+    struct wanted *w = arg;
+
+    if (strcmp(l->name, w->name) == 0) {
+        w->whole = strcmp(l->alias, w->alias) == 0;
+        w->ours = marked(l) ? l->index : 0;
+    }
+    return 0;
+}
+
+/* 0: there is none, or it is somebody else's. */
+static int our_link(struct nl *n, const char *name)
+{
+    struct wanted w = {.ours = 0};
+
+    (void)snprintf(w.name, sizeof(w.name), "%s", name);
+    (void)link_each(n, find_wanted, &w);
+    return w.ours;
+}
+
+bool kernel_has_switch(const struct switch_config *s)
+{
+    struct wanted w = {.whole = false};
+    struct nl *n;
+    int err;
+
+    switch_bridge_name(w.name, s);
+    (void)snprintf(w.alias, sizeof(w.alias), LINK_MARK "switch %s", s->name);
+    /* In doubt it is there: what is made again is removed first. */
+    if (nl_open(&n) < 0)
+        return true;
+    err = link_each(n, find_wanted, &w);
+    nl_close(n);
+    return w.whole || err;
 }
 
 int kernel_make_switch(const struct switch_config *s, struct problem *why)
@@ -106,8 +161,7 @@ int kernel_make_switch(const struct switch_config *s, struct problem *why)
     }
     if (!err)
         return 0;
-    if (err != -EEXIST)
-        kernel_remove_switch(s);
+    kernel_remove_switch(s);
     return problem_set(why, err, "%s: the bridge %s cannot be made: %s", s->name, name,
                        strerror(-err));
 }
@@ -127,17 +181,20 @@ static int find_card(const struct link *l, void *arg)
     return 0;
 }
 
-/* Whose card it is, is seen by what is on the bridge: the store may be lost. */
+/* Whose card it is, is seen by what is on the bridge: the store may be lost. The card leaves last,
+ * or it would not be found after a crash. A bridge whose addresses cannot be moved stays:
+ * switch_clean() finds it. */
 static void remove_bridge(struct nl *n, int bridge)
 {
     struct cards c = {.n = n, .bridge = bridge};
+    int err = link_each(n, find_card, &c);
 
-    (void)link_each(n, find_card, &c);
-    if (c.card) {
-        (void)link_join(n, c.card, 0);
-        (void)address_move(n, bridge, c.card);
-    }
-    (void)link_remove(n, bridge);
+    if (!err && c.card)
+        err = address_move(n, bridge, c.card);
+    if (!err && c.card)
+        err = link_join(n, c.card, 0);
+    if (!err)
+        (void)link_remove(n, bridge);
 }
 
 void kernel_remove_switch(const struct switch_config *s)
@@ -147,11 +204,31 @@ void kernel_remove_switch(const struct switch_config *s)
     int index;
 
     switch_bridge_name(name, s);
-    index = (int)if_nametoindex(name);
-    if (!index || nl_open(&n) < 0)
+    if (nl_open(&n) < 0)
         return;
-    remove_bridge(n, index);
+    index = our_link(n, name);
+    if (index)
+        remove_bridge(n, index);
     nl_close(n);
+}
+
+static int make_tap(struct nl *n, const struct switch_config *s, const struct port_config *p,
+                    const char *name)
+{
+    int fd = kernel_has(name) ? -EEXIST : tap_open(name, p->one_queue, p->user), index, err;
+
+    if (fd < 0)
+        return fd;
+    index = (int)if_nametoindex(name);
+    err = mark(n, index, "port", p->name);
+    if (!err)
+        err = link_mtu(n, index, s->mtu);
+    if (!err)
+        err = no_ipv6(name);
+    if (!err)
+        err = tap_keep(fd);
+    (void)close(fd);
+    return err;
 }
 
 int kernel_make_port(const struct switch_config *s, const struct port_config *p,
@@ -159,27 +236,16 @@ int kernel_make_port(const struct switch_config *s, const struct port_config *p,
 {
     char name[IFNAMSIZ];
     struct nl *n;
-    int err = nl_open(&n), index;
+    int err = nl_open(&n);
 
-    if (err)
-        return problem_set(why, err, "netlink: %s", strerror(-err));
     switch_tap_name(name, p);
-    err = kernel_has(name) ? -EEXIST : tap_make(name, p->one_queue, p->user);
     if (!err) {
-        index = (int)if_nametoindex(name);
-        err = mark(n, index, "port", p->name);
-        if (!err)
-            err = link_mtu(n, index, s->mtu);
-        if (!err)
-            err = no_ipv6(name);
+        err = make_tap(n, s, p, name);
+        nl_close(n);
     }
-    nl_close(n);
-    if (!err)
-        return 0;
-    if (err != -EEXIST)
-        kernel_remove_port(p);
-    return problem_set(why, err, "%s: the tap %s cannot be made: %s", p->name, name,
-                       strerror(-err));
+    return err ? problem_set(why, err, "%s: the tap %s cannot be made: %s", p->name, name,
+                             strerror(-err))
+               : 0;
 }
 
 /* A kernel without VLANs in bridges is no problem for a port that has none. */
@@ -257,23 +323,19 @@ int kernel_card_vlans(const struct switch_store *st, const struct switch_config 
     return err == -EOPNOTSUPP && !any ? 0 : err;
 }
 
-static void remove_link(const char *name)
-{
-    int index = (int)if_nametoindex(name);
-    struct nl *n;
-
-    if (!index || nl_open(&n) < 0)
-        return;
-    (void)link_remove(n, index);
-    nl_close(n);
-}
-
 void kernel_remove_port(const struct port_config *p)
 {
     char name[IFNAMSIZ];
+    struct nl *n;
+    int index;
 
     switch_tap_name(name, p);
-    remove_link(name);
+    if (nl_open(&n) < 0)
+        return;
+    index = our_link(n, name);
+    if (index)
+        (void)link_remove(n, index);
+    nl_close(n);
 }
 
 struct strays {
@@ -299,14 +361,13 @@ static bool in_store(const struct switch_store *st, const char *link)
     return false;
 }
 
-/* The dump runs on another socket than the removing. */
 static int on_stray(const struct link *l, void *arg)
 {
     struct strays *s = arg;
 
     if (strncmp(l->name, "bhs", 3) != 0 && strncmp(l->name, "bhp", 3) != 0)
         return 0;
-    if (strncmp(l->alias, LINK_MARK, strlen(LINK_MARK)) != 0 || in_store(s->st, l->name))
+    if (!marked(l) || in_store(s->st, l->name))
         return 0;
     if (l->name[2] == 's')
         remove_bridge(s->n, l->index);
@@ -324,6 +385,7 @@ int kernel_remove_strays(const struct switch_store *st, unsigned *removed)
 
     if (err)
         return err;
+    /* Each has the buffer of its own message. */
     err = nl_open(&dump);
     if (!err)
         err = link_each(dump, on_stray, &s);

@@ -26,6 +26,7 @@ int link_make_bridge(struct nl *n, const char *name, const struct mac *mac, uint
     mnl_attr_put_strz(h, IFLA_IFNAME, name);
     mnl_attr_put(h, IFLA_ADDRESS, 6, mac->byte);
     mnl_attr_put_u32(h, IFLA_MTU, mtu);
+    mnl_attr_put_u32(h, IFLA_GROUP, LINK_GROUP);
     info = mnl_attr_nest_start(h, IFLA_LINKINFO);
     mnl_attr_put_strz(h, IFLA_INFO_KIND, "bridge");
     mnl_attr_nest_end(h, info);
@@ -140,6 +141,8 @@ static int on_link(const struct nlmsghdr *h, void *arg)
             take_text(l.name, sizeof(l.name), a);
         else if (type == IFLA_IFALIAS)
             take_text(l.alias, sizeof(l.alias), a);
+        else if (type == IFLA_GROUP && mnl_attr_get_payload_len(a) == 4)
+            l.group = mnl_attr_get_u32(a);
         else if (type == IFLA_MASTER && mnl_attr_get_payload_len(a) == 4)
             l.master = (int)mnl_attr_get_u32(a);
     }

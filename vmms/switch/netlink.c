@@ -4,10 +4,14 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include "lib/bits.h"
 #include "vmms/switch/netlink.h"
 
 /* The kernel always answers; this is for the case that it does not. */
 #define ANSWER_S 10
+/* Of a list: the longest, and how often it is asked for. */
+#define DUMP_MAX   (16u << 20)
+#define DUMP_TRIES 20
 
 int nl_open(struct nl **out)
 {
@@ -48,9 +52,8 @@ struct nlmsghdr *nl_begin(struct nl *n, uint16_t type, uint16_t flags, size_t si
     return h;
 }
 
-static int receive(struct nl *n, mnl_cb_t each, void *arg)
+static int acknowledged(struct nl *n)
 {
-    unsigned port = mnl_socket_get_portid(n->socket);
     _Alignas(8) char buf[32768];
     int more;
 
@@ -59,7 +62,7 @@ static int receive(struct nl *n, mnl_cb_t each, void *arg)
 
         if (got < 0)
             return -errno;
-        more = mnl_cb_run(buf, (size_t)got, n->seq, port, each, arg);
+        more = mnl_cb_run(buf, (size_t)got, n->seq, mnl_socket_get_portid(n->socket), NULL, NULL);
         if (more < 0)
             return -errno;
     } while (more > 0);
@@ -71,15 +74,94 @@ int nl_talk(struct nl *n, struct nlmsghdr *h)
     h->nlmsg_flags |= NLM_F_ACK;
     if (mnl_socket_sendto(n->socket, h, h->nlmsg_len) < 0)
         return -errno;
-    return receive(n, NULL, NULL);
+    return acknowledged(n);
 }
 
+struct dump {
+    char *bytes;
+    size_t size;
+    bool interrupted, done;
+};
+
+/* Messages are kept in the multiples of 4 bytes in which they come. */
+static int keep(struct dump *d, const struct nlmsghdr *h)
+{
+    size_t length = align_up(h->nlmsg_len, MNL_ALIGNTO);
+    char *grown;
+
+    if (d->size + length > DUMP_MAX)
+        return -EFBIG;
+    grown = realloc(d->bytes, d->size + length);
+    if (!grown)
+        return -ENOMEM;
+    memcpy(grown + d->size, h, h->nlmsg_len);
+    d->bytes = grown;
+    d->size += length;
+    return 0;
+}
+
+static int take(struct nl *n, struct dump *d, const struct nlmsghdr *h)
+{
+    const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
+
+    if (!mnl_nlmsg_seq_ok(h, n->seq))
+        return 0; /* of a question that was given up */
+    d->interrupted |= (h->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
+    if (h->nlmsg_type == NLMSG_DONE) {
+        d->done = true;
+        return 0;
+    }
+    if (h->nlmsg_type == NLMSG_ERROR)
+        return mnl_nlmsg_get_payload_len(h) < sizeof(*e) || !e->error ? -EPROTO : e->error;
+    return h->nlmsg_type < NLMSG_MIN_TYPE ? 0 : keep(d, h);
+}
+
+static int collect(struct nl *n, struct dump *d)
+{
+    _Alignas(8) char buf[32768];
+    int err = 0;
+
+    while (!d->done && !err) {
+        ssize_t got = mnl_socket_recvfrom(n->socket, buf, sizeof(buf));
+        int left = (int)got;
+
+        if (got < 0)
+            return -errno;
+        for (const struct nlmsghdr *h = (const void *)buf; !err && mnl_nlmsg_ok(h, left);
+             h = mnl_nlmsg_next(h, &left))
+            err = take(n, d, h);
+    }
+    return err;
+}
+
+static void hand_out(const struct dump *d, mnl_cb_t each, void *arg)
+{
+    int left = (int)d->size;
+
+    for (const struct nlmsghdr *h = (const void *)d->bytes; left > 0 && mnl_nlmsg_ok(h, left);
+         h = mnl_nlmsg_next(h, &left))
+        (void)each(h, arg);
+}
+
+/* What changes while the kernel lists it is listed again: half a list would let us remove what is
+ * in use. */
 int nl_dump(struct nl *n, struct nlmsghdr *h, mnl_cb_t each, void *arg)
 {
+    int err = -EAGAIN;
+
     h->nlmsg_flags |= NLM_F_DUMP;
-    if (mnl_socket_sendto(n->socket, h, h->nlmsg_len) < 0)
-        return -errno;
-    return receive(n, each, arg);
+    for (unsigned k = 0; k < DUMP_TRIES && err == -EAGAIN; k++) {
+        struct dump d = {.size = 0};
+
+        h->nlmsg_seq = ++n->seq;
+        err = mnl_socket_sendto(n->socket, h, h->nlmsg_len) < 0 ? -errno : collect(n, &d);
+        if (!err && d.interrupted)
+            err = -EAGAIN;
+        if (!err)
+            hand_out(&d, each, arg);
+        free(d.bytes);
+    }
+    return err;
 }
 
 static const struct nlattr *attr_here(const struct nlmsghdr *h, const struct nlattr *a)

@@ -23,7 +23,8 @@ void nl_close(struct nl *n);
 struct nlmsghdr *nl_begin(struct nl *n, uint16_t type, uint16_t flags, size_t size, void **fixed);
 /** Sends what was begun and waits for what the kernel says to it. */
 int nl_talk(struct nl *n, struct nlmsghdr *h);
-/** The same for a dump: each message goes to `each`. */
+/** The same for a dump: when it is there as a whole, each message goes to `each`. -EAGAIN: it
+ * changed all the time. */
 int nl_dump(struct nl *n, struct nlmsghdr *h, mnl_cb_t each, void *arg);
 
 /** The attributes behind a fixed part of `size` bytes, one after the other; NULL behind the last.
@@ -35,11 +36,16 @@ const struct nlattr *nl_attr_next(const struct nlmsghdr *h, const struct nlattr 
 
 struct link {
     int index, master;
+    uint32_t group;
     char name[IFNAMSIZ];
     char alias[128];
 };
 
-#define LINK_MARK "bulkhead " /* how the alias of a link of ours begins */
+/* How the alias of a link of ours begins. A bridge gets it when it is complete, a tap before it
+ * stays. A bridge cannot be made with an alias, but in a group of links: "bh" says that it is ours
+ * too. */
+#define LINK_MARK  "bulkhead "
+#define LINK_GROUP 0x6268u
 
 int link_make_bridge(struct nl *n, const char *name, const struct mac *mac, uint32_t mtu);
 int link_bridge_filter(struct nl *n, int index, uint16_t native);

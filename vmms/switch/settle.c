@@ -41,23 +41,28 @@ static unsigned forget_ports(struct switch_store *st)
     return n;
 }
 
+static int make_again(const struct settled *s, const struct switch_config *sw, struct problem *why)
+{
+    int err;
+
+    kernel_remove_switch(sw); /* what there is of it */
+    err = kernel_make_switch(sw, why);
+    for (unsigned k = 0; k < s->st->ports && !err; k++)
+        if (strcmp(s->st->port[k].on, sw->name) == 0)
+            err = kernel_join_port(s->st, &s->st->port[k], why);
+    return err ? err : settle_dhcp(s, sw, why);
+}
+
 /* One that cannot be made (its card may be missing) does not keep others from being changed;
  * switch_clean() tells of it. */
 static unsigned make_switches(const struct settled *s)
 {
     struct problem ignored;
-    char name[IFNAMSIZ];
     unsigned n = 0;
 
-    for (unsigned k = 0; k < s->st->switches; k++) {
-        switch_bridge_name(name, &s->st->sw[k]);
-        if (kernel_has(name))
-            continue;
-        if (kernel_make_switch(&s->st->sw[k], &ignored) == 0) {
-            (void)settle_dhcp(s, &s->st->sw[k], &ignored);
-            n++;
-        }
-    }
+    for (unsigned k = 0; k < s->st->switches; k++)
+        if (!kernel_has_switch(&s->st->sw[k]))
+            n += make_again(s, &s->st->sw[k], &ignored) == 0;
     return n;
 }
 
@@ -103,7 +108,6 @@ void settle_end(struct settled *s)
 
 static int clean(struct settled *s, struct problem *why)
 {
-    char name[IFNAMSIZ];
     int err = kernel_remove_strays(s->st, &s->done.links_removed);
 
     if (err)
@@ -115,9 +119,8 @@ static int clean(struct settled *s, struct problem *why)
     if (!err)
         err = store_save(s->st, s->folder, why);
     for (unsigned k = 0; k < s->st->switches && !err; k++) {
-        switch_bridge_name(name, &s->st->sw[k]);
-        if (!kernel_has(name))
-            err = kernel_make_switch(&s->st->sw[k], why);
+        if (!kernel_has_switch(&s->st->sw[k]))
+            err = make_again(s, &s->st->sw[k], why);
         if (!err)
             err = settle_dhcp(s, &s->st->sw[k], why);
     }

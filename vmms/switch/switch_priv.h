@@ -166,6 +166,8 @@ void kernel_remove_port(const struct port_config *p);
 /** The card of an external switch carries the VLANs of all ports. */
 int kernel_card_vlans(const struct switch_store *st, const struct switch_config *s);
 bool kernel_has(const char *link);
+/** Whether the bridge is there and was made to the end. */
+bool kernel_has_switch(const struct switch_config *s);
 /** Removes links with our mark that are not the store's; counts them. */
 int kernel_remove_strays(const struct switch_store *st, unsigned *removed);
 /** Turns IPv4 forwarding on if a switch needs it, and off again if we turned it on. */
@@ -173,8 +175,10 @@ int kernel_forwarding(struct switch_store *st, struct problem *why);
 
 /* ---- tap.c ---- */
 
-/** A tap that stays, with the headers that offloads need. */
-int tap_make(const char *name, bool one_queue, uint32_t user);
+/** A tap with the headers that offloads need, as a descriptor: it goes with that. */
+int tap_open(const char *name, bool one_queue, uint32_t user);
+/** From now on it stays. */
+int tap_keep(int fd);
 
 /* ---- nft.c ---- */
 
