@@ -146,7 +146,7 @@ def check_copy(run):
 def clock_of(run):
     """How far the parent's clock is ahead of the child's, in ms."""
     run.tell("clock")
-    out = run.machine.run(f"/tests/clock hear {run.path}.log 50", 60)
+    out = run.machine.run(f"/tests/clock hear {run.path}.log 30", 60)
     run.wait_more(r"@clock \.")
     return float(re.search(r"least=(-?[\d.]+)", out).group(1))
 
