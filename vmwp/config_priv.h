@@ -4,7 +4,7 @@
 
 #include "vmwp/config.h"
 
-/* Of config.c and config_disk.c. */
+/* Of config.c, config_disk.c and config_network.c. */
 
 /** What a parser of a value is given. */
 struct config_entry {
@@ -45,5 +45,17 @@ int config_disk_format(const struct config_entry *e);
 int config_disk_cache(const struct config_entry *e);
 int config_disk_iops(const struct config_entry *e);
 int config_disk_bandwidth(const struct config_entry *e);
+
+/** As with [disk]. */
+int config_network_begin(struct config *c, unsigned line, struct problem *why);
+int config_network_end(struct config *c, struct problem *why);
+
+/* The keys of [network], about the last one. */
+int config_network_tap(const struct config_entry *e);
+int config_network_mac(const struct config_entry *e);
+int config_network_mac_change(const struct config_entry *e);
+int config_network_spoofing(const struct config_entry *e);
+int config_network_mtu(const struct config_entry *e);
+int config_network_queues(const struct config_entry *e);
 
 #endif

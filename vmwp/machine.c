@@ -106,6 +106,8 @@ int machine_create(struct machine **out, const struct config *config,
     }
     if (!err)
         err = disks_open(&m->disks, config, why);
+    if (!err)
+        err = networks_open(&m->networks, config, why);
     if (err) {
         (void)machine_destroy(m, &unused);
         return err;
@@ -124,6 +126,7 @@ int machine_destroy(struct machine *m, struct problem *why)
     control_close(m->control);
     machine_vmbus_clear(m);
     err = disks_close(m->disks, why);
+    networks_close(m->networks);
     hv_close(m->hv);
     memory_destroy(&m->memory);
     if (m->wake >= 0)

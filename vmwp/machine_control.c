@@ -110,7 +110,8 @@ static int disk_limit(struct machine *m, const struct wish *w, struct control_re
 static int counters(struct machine *m, const struct wish *w, struct control_request *r,
                     json_t **answer, struct problem *why)
 {
-    *answer = json_pack("{s:o}", "disks", disks_counters(m->disks));
+    *answer = json_pack("{s:o, s:o}", "disks", disks_counters(m->disks), "networks",
+                        networks_counters(m->networks));
     return *answer ? 0 : -ENOMEM;
 }
 
@@ -173,7 +174,10 @@ int machine_control(void *machine, struct control_request *request, json_t **ans
     struct wish w = {0};
     const char *name;
     json_error_t error;
+    int err;
 
+    if (machine_network_control(machine, request, answer, &err, why))
+        return err;
     if (json_unpack_ex((json_t *)(uintptr_t)request->object, &error, JSON_STRICT,
                        "{s:s, s?i, s?i, s?b, s?b, s?b, s?I, s?I, s?I, s?s, s?s, s?o}", "do", &name,
                        "controller", &w.controller, "lun", &w.lun, "read_only", &w.read_only,

@@ -15,6 +15,7 @@
 #include "disk/disk.h"
 #include "lib/bits.h"
 #include "lib/hosted/output.h"
+#include "vmwp/tap.h"
 
 enum { EXIT_DONE, EXIT_REFUSED, EXIT_WRONG_USAGE };
 
@@ -25,7 +26,9 @@ struct arguments {
     const char *socket, *verb;
     int controller, lun;
     const char *value; /* after CONTROLLER:LUN */
-    const char *format;
+    const char *second;
+    const char *format, *mac;
+    json_int_t mtu, queues;
     bool help;
     json_int_t iops, bandwidth;
     unsigned given; /* OPTION_* */
@@ -48,9 +51,13 @@ enum {
     OPTION_FORCE = 16,
     OPTION_IOPS = 32,
     OPTION_BANDWIDTH = 64,
+    OPTION_MAC = 128,
+    OPTION_MTU = 256,
+    OPTION_QUEUES = 512,
 };
-#define OPTIONS_LIMITS (OPTION_IOPS | OPTION_BANDWIDTH)
-#define OPTIONS_ADD    (OPTION_DVD | OPTION_READ_ONLY | OPTION_FORMAT | OPTION_CACHED | OPTIONS_LIMITS)
+#define OPTIONS_LIMITS  (OPTION_IOPS | OPTION_BANDWIDTH)
+#define OPTIONS_NETWORK (OPTION_MAC | OPTION_MTU | OPTION_QUEUES)
+#define OPTIONS_ADD     (OPTION_DVD | OPTION_READ_ONLY | OPTION_FORMAT | OPTION_CACHED | OPTIONS_LIMITS)
 
 struct verb {
     const char *name;
@@ -198,6 +205,47 @@ static int make_limit(const struct arguments *a, struct request *r)
     return 0;
 }
 
+/* A device that is not there yet is made, and goes with the machine's adapter. */
+static int make_network_add(const struct arguments *a, struct request *r)
+{
+    json_int_t mtu = a->given & OPTION_MTU ? a->mtu : 1500;
+    json_int_t queues = a->given & OPTION_QUEUES ? a->queues : 1;
+    struct problem why;
+
+    if (!tap_name_good(a->value))
+        return fail("TAP is the name of a network device");
+    if (tap_open(a->value, (unsigned)queues, (unsigned)mtu, r->file, &why) < 0)
+        return fail(why.text);
+    r->files = (unsigned)queues;
+    r->object = json_pack("{s:s, s:s, s:I}", "do", "network-add", "tap", a->value, "mtu", mtu);
+    if (a->mac)
+        (void)json_object_set_new(r->object, "mac", json_string(a->mac));
+    return 0;
+}
+
+static int network_number(const char *text)
+{
+    return strlen(text) <= 4 && strspn(text, "0123456789") == strlen(text) ? atoi(text) : -1;
+}
+
+static int make_network_remove(const struct arguments *a, struct request *r)
+{
+    r->object =
+        json_pack("{s:s, s:i}", "do", "network-remove", "network", network_number(a->value));
+    return 0;
+}
+
+static int make_link(const struct arguments *a, struct request *r)
+{
+    bool up = strcmp(a->second, "up") == 0;
+
+    if (!up && strcmp(a->second, "down") != 0)
+        return fail("a link is up or down");
+    r->object = json_pack("{s:s, s:i, s:b}", "do", "network-link", "network",
+                          network_number(a->value), "up", (int)up);
+    return 0;
+}
+
 /* What needs nothing but the verb, which the machine knows by the same name. */
 static int make_plain(const struct arguments *a, struct request *r)
 {
@@ -226,7 +274,11 @@ static const struct verb verbs[] = {
      make_medium},
     {"limit", "CONTROLLER:LUN", "change a disk's limits; those not given end", OPTIONS_LIMITS, true,
      0, make_limit},
-    {"counters", "", "print what each disk has done, as JSON", 0, false, 0, make_plain},
+    {"network-add", "TAP", "add a network adapter; print its number", OPTIONS_NETWORK, false, 1,
+     make_network_add},
+    {"network-remove", "N", "take a network adapter away", 0, false, 1, make_network_remove},
+    {"link", "N up|down", "plug a network adapter's cable in or out", 0, false, 2, make_link},
+    {"counters", "", "print what disks and networks have done, as JSON", 0, false, 0, make_plain},
     {"record", "FILE", "write the flight recorder of VMBus to a new file", OPTION_FORCE, false, 1,
      make_record},
     {"pause", "", "stop all processors and the clocks of the guest", 0, false, 0, make_plain},
@@ -246,6 +298,9 @@ static const struct {
     {"force", "", NULL}, /* by the verb */
     {"iops", " N", "the most operations in a second; 0: any number"},
     {"bandwidth", " N", "the most bytes in a second, K, M, G or T behind N; 0: any number"},
+    {"mac", " M", "the address, XX:XX:XX:XX:XX:XX"},
+    {"mtu", " N", "576 to 9000; 1500 if not given"},
+    {"queues", " N", "of the device, 1 to 32; a processor of the guest uses one"},
 };
 
 static void usage(void)
@@ -395,6 +450,9 @@ static int options_parse(int argc, char **argv, struct arguments *a)
         {"force", no_argument, NULL, OPTION_FORCE},
         {"iops", required_argument, NULL, OPTION_IOPS},
         {"bandwidth", required_argument, NULL, OPTION_BANDWIDTH},
+        {"mac", required_argument, NULL, OPTION_MAC},
+        {"mtu", required_argument, NULL, OPTION_MTU},
+        {"queues", required_argument, NULL, OPTION_QUEUES},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
@@ -412,6 +470,15 @@ static int options_parse(int argc, char **argv, struct arguments *a)
             break;
         case OPTION_BANDWIDTH:
             a->bandwidth = size_parse(optarg);
+            break;
+        case OPTION_MAC:
+            a->mac = optarg;
+            break;
+        case OPTION_MTU:
+            a->mtu = size_parse(optarg);
+            break;
+        case OPTION_QUEUES:
+            a->queues = size_parse(optarg);
             break;
         case 'h':
             a->help = true;
@@ -463,6 +530,11 @@ static int words_parse(const struct verb *v, int count, char **word, struct argu
         return wrong_usage(v->name, "not a place: '%.40s': it is CONTROLLER:LUN, as 0:1", word[0]);
     if (v->values)
         a->value = word[v->place];
+    if (v->values > 1)
+        a->second = word[v->place + 1];
+    if ((a->given & OPTION_MTU && (a->mtu < 576 || a->mtu > 9000)) ||
+        (a->given & OPTION_QUEUES && (a->queues < 1 || a->queues > (json_int_t)FILES_MAX)))
+        return wrong_usage(v->name, "mtu is 576 to 9000, queues is 1 to %u", FILES_MAX);
     if (v->make == make_resize && size_parse(a->value) <= 0)
         return wrong_usage(
             v->name, "not a size: '%.40s': it is bytes, or has K, M, G or T behind it", a->value);

@@ -14,7 +14,7 @@
  * is told once for all of them.
  */
 
-void tally(atomic_uint_fast64_t *counter, uint64_t v)
+void network_tally(atomic_uint_fast64_t *counter, uint64_t v)
 {
     /* Only this thread writes it. */
     uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
@@ -22,7 +22,7 @@ void tally(atomic_uint_fast64_t *counter, uint64_t v)
     atomic_store_explicit(counter, now + v, memory_order_relaxed);
 }
 
-void channel_break(struct channel *c)
+void network_channel_break(struct channel *c)
 {
     c->nvsp.state = NVSP_STATE_BROKEN;
     atomic_store_explicit(&c->broken, true, memory_order_relaxed);
@@ -43,7 +43,7 @@ static bool receive(struct channel *c)
         return false;
     c->signal = true;
     if (got < 0 || packet.type == VMBUS_PACKET_TRANSFER) {
-        channel_break(c);
+        network_channel_break(c);
         return false;
     }
     if (packet.type == VMBUS_PACKET_COMPLETION) {
@@ -62,7 +62,7 @@ static bool receive_batch(struct channel *c)
 
     while (n < NETWORK_BATCH && !c->has_reply && !broken(c) && receive(c))
         n++;
-    tally(&c->packets, n);
+    network_tally(&c->packets, n);
     return n > 0;
 }
 
@@ -95,7 +95,7 @@ static void channel_wait(struct channel *c)
     struct epoll_event events[3];
     int n;
 
-    tally(&c->waits, 1);
+    network_tally(&c->waits, 1);
     n = epoll_wait(c->poll_fd, events, 3, -1);
     for (int i = 0; i < n; i++)
         if (events[i].data.fd == c->queue_fd)
@@ -204,7 +204,7 @@ static void *channel_thread(void *arg)
     return NULL;
 }
 
-void channel_free(struct channel *c)
+void network_channel_free(struct channel *c)
 {
     if (c->wake_fd >= 0)
         (void)close(c->wake_fd);
@@ -256,8 +256,8 @@ static int channel_prepare(struct channel *c)
     return c->wake_fd < 0 ? -errno : 0;
 }
 
-int channel_create(struct channel **out, struct network *n, struct vmbus_channel *vmbus,
-                   unsigned sub)
+int network_channel_create(struct channel **out, struct network *n, struct vmbus_channel *vmbus,
+                           unsigned sub)
 {
     struct channel *c = calloc(1, sizeof(*c));
     int err;
@@ -271,19 +271,19 @@ int channel_create(struct channel **out, struct network *n, struct vmbus_channel
     if (!err)
         err = thread_start(c);
     if (err)
-        channel_free(c);
+        network_channel_free(c);
     else
         *out = c;
     return err;
 }
 
-void channel_kick(struct channel *c)
+void network_channel_kick(struct channel *c)
 {
     (void)eventfd_write(c->wake_fd, 1);
 }
 
-void channel_stop(struct channel *c)
+void network_channel_stop(struct channel *c)
 {
-    channel_kick(c);
+    network_channel_kick(c);
     (void)pthread_join(c->thread, NULL);
 }

@@ -21,7 +21,7 @@ static void thaw_and_kick(struct channel *c)
 
     for (unsigned i = 1; i < NETWORK_QUEUES_MAX; i++)
         if (n->channels[i])
-            channel_kick(n->channels[i]);
+            network_channel_kick(n->channels[i]);
     network_thaw(n, c);
 }
 
@@ -152,7 +152,7 @@ static bool stream_make(struct channel *c, const struct vmbus_packet *packet,
 static struct answer *answer_new(struct channel *c)
 {
     if (c->answer_count == NETWORK_ANSWERS) {
-        channel_break(c); /* the guest asks and asks, and does not listen */
+        network_channel_break(c); /* the guest asks and asks, and does not listen */
         return NULL;
     }
     return &c->answers[(c->answer_first + c->answer_count) % NETWORK_ANSWERS];
@@ -209,7 +209,7 @@ static void rndis(struct channel *c, const struct vmbus_packet *packet, struct n
     enum nvsp_status status = NVSP_STATUS_INVALID_RNDIS_PACKET;
 
     if (!stream_make(c, packet, &r->rndis))
-        tally(&c->send_errors, 1);
+        network_tally(&c->send_errors, 1);
     else if (r->rndis.channel_type == NVSP_CHANNEL_CONTROL)
         status = rndis_message(c);
     else
@@ -251,7 +251,7 @@ static void run(struct channel *c, const struct vmbus_packet *packet, struct nvs
         subchannels(c, r);
         break;
     case NVSP_DO_BREAK:
-        channel_break(c);
+        network_channel_break(c);
         break;
     }
 }
@@ -279,11 +279,11 @@ static bool reply_send(struct channel *c)
     err = vmbus_channel_send(c->vmbus, VMBUS_PACKET_COMPLETION, c->reply_transaction, false,
                              &c->reply, c->reply_length);
     if (err == -EAGAIN) {
-        tally(&c->ring_full, 1);
+        network_tally(&c->ring_full, 1);
         return false;
     }
     if (err < 0)
-        channel_break(c);
+        network_channel_break(c);
     c->has_reply = false;
     c->signal = true;
     return true;

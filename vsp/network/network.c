@@ -83,7 +83,7 @@ static void table_check(struct network *n)
             return;
     if (n->granted && n->version >= NVSP_VERSION_5) {
         atomic_store(&n->table_due, true);
-        channel_kick(n->channels[0]);
+        network_channel_kick(n->channels[0]);
     }
 }
 
@@ -104,7 +104,7 @@ static int device_open(void *device, struct vmbus_channel *vmbus, unsigned sub)
     (void)pthread_mutex_lock(&n->lock);
     if (sub < n->config.channels && !n->channels[sub] && (sub == 0 || n->channels[0])) {
         saved_judge(n, vmbus);
-        err = channel_create(&n->channels[sub], n, vmbus, sub);
+        err = network_channel_create(&n->channels[sub], n, vmbus, sub);
         if (!err && sub)
             table_check(n);
     }
@@ -136,13 +136,13 @@ static void device_close(void *device, struct vmbus_channel *vmbus, unsigned sub
     (void)pthread_mutex_unlock(&n->lock);
     if (!c)
         return;
-    channel_stop(c);
+    network_channel_stop(c);
     (void)pthread_mutex_lock(&n->lock);
     n->channels[sub] = NULL;
     past_add(n, c);
     (void)pthread_cond_broadcast(&n->parked);
     (void)pthread_mutex_unlock(&n->lock);
-    channel_free(c);
+    network_channel_free(c);
 }
 
 const struct vmbus_device_ops network_device_ops = {device_open, device_close};
@@ -151,7 +151,7 @@ static void kick_locked(struct network *n)
 {
     for (unsigned i = 0; i < NETWORK_QUEUES_MAX; i++)
         if (n->channels[i])
-            channel_kick(n->channels[i]);
+            network_channel_kick(n->channels[i]);
 }
 
 void network_link(struct network *n, bool up)

@@ -118,15 +118,15 @@ struct network {
 
 /* channel.c */
 
-int channel_create(struct channel **out, struct network *n, struct vmbus_channel *vmbus,
-                   unsigned sub);
-void channel_stop(struct channel *c);
-void channel_free(struct channel *c);
-void channel_kick(struct channel *c);
+int network_channel_create(struct channel **out, struct network *n, struct vmbus_channel *vmbus,
+                           unsigned sub);
+void network_channel_stop(struct channel *c);
+void network_channel_free(struct channel *c);
+void network_channel_kick(struct channel *c);
 /** Nothing more is heard or said until the guest closes the channel. */
-void channel_break(struct channel *c);
+void network_channel_break(struct channel *c);
 /** Add to a counter, of which this thread is the only writer. */
-void tally(atomic_uint_fast64_t *counter, uint64_t v);
+void network_tally(atomic_uint_fast64_t *counter, uint64_t v);
 
 /* control.c: in the thread of the first channel, but for RNDIS data. */
 

@@ -55,7 +55,7 @@ static bool window_fill(struct channel *c)
     while (c->window_count < wanted) {
         uint32_t section = section_take(&n->sections, &c->cache);
         if (section == SECTION_NONE) {
-            tally(&c->no_buffer, 1);
+            network_tally(&c->no_buffer, 1);
             return false;
         }
         c->window[c->window_count++] = (uint16_t)section;
@@ -178,11 +178,11 @@ static bool judge(struct channel *c, struct incoming *in)
     in->shift = 0;
     in->first = (struct packet_in){.checksum = 0};
     if (!rndis_wanted(r, in->head)) {
-        tally(&c->filtered, 1);
+        network_tally(&c->filtered, 1);
         return false;
     }
     if ((in->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE && !coalesces(n)) || !checksum_settle(in)) {
-        tally(&c->receive_errors, 1);
+        network_tally(&c->receive_errors, 1);
         return false;
     }
     in->first.has_hash = rss_hash(&r->rss, &in->frame, in->head, &in->first.hash);
@@ -233,7 +233,7 @@ static bool steer(struct channel *c, unsigned channel, struct chain *chain)
     to = n->route[channel];
     if (to && to->inbox.count + chain->count <= NETWORK_INBOX_MAX) {
         if (to->inbox.count == 0)
-            channel_kick(to);
+            network_channel_kick(to);
         chain_join(&n->sections, &to->inbox, chain);
         taken = true;
     }
@@ -247,12 +247,12 @@ static void deliver(struct channel *c, const struct incoming *in)
     struct chain chain;
 
     heads_fill(c, in, &chain);
-    tally(&c->received, 1);
-    tally(&c->received_bytes, in->length);
+    network_tally(&c->received, 1);
+    network_tally(&c->received_bytes, in->length);
     if (in->channel == c->sub || in->channel >= NETWORK_QUEUES_MAX) {
         chain_join(&n->sections, &c->batch, &chain);
     } else if (steer(c, in->channel, &chain)) {
-        tally(&c->steered, 1);
+        network_tally(&c->steered, 1);
     } else {
         /* It is not open, or does not keep up: order is lost with the frame's flow at most. */
         chain_join(&n->sections, &c->batch, &chain);
@@ -287,9 +287,9 @@ static int transfer(struct channel *c, const struct chain *chain, uint32_t type)
         section_lend(&n->sections, chain, c->sub);
         c->signal = true;
     } else if (err == -EAGAIN) {
-        tally(&c->ring_full, 1);
+        network_tally(&c->ring_full, 1);
     } else {
-        channel_break(c);
+        network_channel_break(c);
     }
     return err;
 }
@@ -300,7 +300,7 @@ static bool batch_send(struct channel *c)
     if (c->batch.count == 0 || transfer(c, &c->batch, NVSP_CHANNEL_DATA) < 0)
         return false;
     chain_init(&c->batch);
-    tally(&c->batches, 1);
+    network_tally(&c->batches, 1);
     return true;
 }
 
@@ -311,7 +311,7 @@ static void attach(struct channel *c, bool on)
     if (c->attached == on || !c->reads)
         return;
     if (b->attach && b->attach(b->ctx, c->sub, on) < 0)
-        tally(&c->receive_errors, 1);
+        network_tally(&c->receive_errors, 1);
     c->attached = on;
     c->queue_ready = on;
 }
@@ -344,7 +344,7 @@ static bool batch_read(struct channel *c)
             break;
         any = true;
         if (err < 0)
-            tally(&c->receive_errors, 1);
+            network_tally(&c->receive_errors, 1);
         else if (judge(c, &in))
             deliver(c, &in);
     }

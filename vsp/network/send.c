@@ -168,11 +168,11 @@ static void frame_send(struct channel *c, uint32_t at, const struct packet_out *
     unsigned count;
 
     if (!frame_ready(c, &o, at, p)) {
-        tally(&c->send_errors, 1);
+        network_tally(&c->send_errors, 1);
         return;
     }
     if (is_spoofed(c->network, &o)) {
-        tally(&c->spoofed, 1);
+        network_tally(&c->spoofed, 1);
         return;
     }
     if (p->has_vlan)
@@ -180,11 +180,11 @@ static void frame_send(struct channel *c, uint32_t at, const struct packet_out *
     iov[0] = (struct iovec){&o, sizeof(o.vnet) + o.head_length};
     count = stream_slice(&c->stream, at + p->data + o.copied, p->data_length - o.copied, iov + 1);
     if (writev(c->queue_fd, iov, (int)count + 1) < 0) {
-        tally(&c->send_errors, 1);
+        network_tally(&c->send_errors, 1);
         return;
     }
-    tally(&c->sent, 1);
-    tally(&c->sent_bytes, p->data_length);
+    network_tally(&c->sent, 1);
+    network_tally(&c->sent_bytes, p->data_length);
 }
 
 /* One message; how long it is, 0: it makes no sense. */
@@ -216,7 +216,7 @@ enum nvsp_status send_frames(struct channel *c)
     for (unsigned i = 0; at < c->stream.length && i < MESSAGES_MAX; i++) {
         n = message_send(c, at);
         if (n == 0) {
-            tally(&c->send_errors, 1);
+            network_tally(&c->send_errors, 1);
             return NVSP_STATUS_INVALID_RNDIS_PACKET;
         }
         at += n;

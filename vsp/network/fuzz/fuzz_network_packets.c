@@ -27,30 +27,30 @@ static void need(bool true_always)
         abort();
 }
 
-int channel_create(struct channel **out, struct network *network, struct vmbus_channel *vmbus,
-                   unsigned sub)
+int network_channel_create(struct channel **out, struct network *network,
+                           struct vmbus_channel *vmbus, unsigned sub)
 {
     return -EINVAL;
 }
 
-void channel_stop(struct channel *channel)
+void network_channel_stop(struct channel *channel)
 {
 }
 
-void channel_free(struct channel *channel)
+void network_channel_free(struct channel *channel)
 {
 }
 
-void channel_kick(struct channel *channel)
+void network_channel_kick(struct channel *channel)
 {
 }
 
-void channel_break(struct channel *channel)
+void network_channel_break(struct channel *channel)
 {
     channel->nvsp.state = NVSP_STATE_BROKEN;
 }
 
-void tally(atomic_uint_fast64_t *counter, uint64_t v)
+void network_tally(atomic_uint_fast64_t *counter, uint64_t v)
 {
     *counter += v;
 }
