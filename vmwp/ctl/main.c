@@ -308,7 +308,7 @@ static void usage(void)
     (void)puts("usage: vmwpctl SOCKET VERB [OPTION...] [ARGUMENT...]\n"
                "Talks to the control socket of a virtual machine; see vmwpctl(8).\n");
     for (unsigned i = 0; i < ARRAY_SIZE(verbs); i++)
-        (void)printf("  %-12s %-20s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
+        (void)printf("  %-14s %-20s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
     (void)puts("\nvmwpctl VERB --help tells a verb's options.");
 }
 
