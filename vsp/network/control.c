@@ -184,8 +184,7 @@ static bool rndis_run(struct channel *c, const uint8_t *message, uint32_t length
     if (ip4 != r->coalesce_ip4 || ip6 != r->coalesce_ip6)
         coalesce(n, r);
     thaw_and_kick(c);
-    if (!network_receives(n))
-        receive_drop(c);
+    receive_settle(c);
     if (got < 0)
         return false;
     a->length = (uint32_t)got;

@@ -151,6 +151,8 @@ void receive_forget(struct channel *c);
 
 /** Frames for the guest. Whether there were any. */
 bool receive_frames(struct channel *c);
+/** Frames may come from here on, or may not any more; before the guest is told. */
+void receive_settle(struct channel *c);
 /** Let go of all frames that the guest has not got. */
 void receive_drop(struct channel *c);
 /** Send `length` bytes of a control message. 0; -EAGAIN: there is no room now; -errno. */

@@ -316,6 +316,14 @@ static void attach(struct channel *c, bool on)
     c->queue_ready = on;
 }
 
+void receive_settle(struct channel *c)
+{
+    if (network_receives(c->network))
+        attach(c, true);
+    else
+        receive_drop(c);
+}
+
 void receive_drop(struct channel *c)
 {
     struct network *n = c->network;
