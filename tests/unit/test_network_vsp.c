@@ -691,6 +691,34 @@ static void test_link(void **state)
     complete(channel, p.transaction);
 }
 
+/* A guest that does not listen misses changes of the link, but not the last one. */
+static void test_link_often(void **state)
+{
+    struct shim_packet p;
+    struct rndis_indicate i = {.status = 0};
+    unsigned got = 0;
+
+    (void)pthread_mutex_lock(&channel->lock);
+    channel->out_room = 0;
+    (void)pthread_mutex_unlock(&channel->lock);
+    for (unsigned n = 0; n < 101; n++) {
+        network_link(network, n % 2);
+        usleep(1000);
+    }
+    (void)pthread_mutex_lock(&channel->lock);
+    channel->out_room = SHIM_QUEUE;
+    (void)pthread_mutex_unlock(&channel->lock);
+    shim_kick(channel);
+    while (transfer_get(channel, &p, 100)) {
+        memcpy(&i, guest_memory + (p.pfns[0] >> 32) + 8, sizeof(i));
+        free(p.pfns);
+        complete(channel, p.transaction);
+        got++;
+    }
+    assert_true(got > 0 && got <= 18);
+    assert_int_equal(i.status, RNDIS_STATUS_MEDIA_DISCONNECT);
+}
+
 /* A reloaded driver: all is given back, and begins anew. */
 static void test_again(void **state)
 {
@@ -797,11 +825,14 @@ static void test_offer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_offer),         T(test_send),         T(test_send_section),
-        T(test_send_large),    T(test_receive),      T(test_receive_tag_sum),
-        T(test_receive_large), T(test_receive_full), T(test_rss),
-        T(test_sub_close),     T(test_link),         T(test_again),
-        T(test_save),          T(test_ring_full),    T(test_send_checksum_tag),
+        T(test_offer),         T(test_send),
+        T(test_send_section),  T(test_send_large),
+        T(test_receive),       T(test_receive_tag_sum),
+        T(test_receive_large), T(test_receive_full),
+        T(test_rss),           T(test_sub_close),
+        T(test_link),          T(test_again),
+        T(test_link_often),    T(test_save),
+        T(test_ring_full),     T(test_send_checksum_tag),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -243,6 +243,7 @@ static int channel_prepare(struct channel *c)
     (void)pthread_mutex_init(&c->busy, NULL);
     chain_init(&c->batch);
     chain_init(&c->inbox);
+    c->link_told = true;
     c->reads = c->sub < n->backend.queues;
     c->queue_fd = n->backend.queue[c->sub % n->backend.queues];
     if (c->sub) {

@@ -305,25 +305,35 @@ bool control_flush(struct channel *c)
     return any;
 }
 
+/* A guest that begins asks for the link; later it is told, of the newest state if it does not
+ * listen for long. */
+static bool link_tell(struct channel *c)
+{
+    const struct shared *s = &c->network->shared;
+    struct answer *a;
+
+    if (!s->rndis.initialized)
+        c->link_told = s->link_up;
+    if (c->link_told == s->link_up || c->answer_count == NETWORK_ANSWERS)
+        return false;
+    a = answer_new(c);
+    a->length = rndis_link_message(s->link_up, a->bytes);
+    c->answer_count++;
+    c->link_told = s->link_up;
+    return true;
+}
+
 static bool link_check(struct channel *c)
 {
     struct network *n = c->network;
     bool up = atomic_load(&n->link_wanted);
-    struct answer *a;
 
-    if (up == n->shared.link_up)
-        return false;
-    network_freeze(n, c);
-    n->shared.link_up = up;
-    thaw_and_kick(c);
-    if (!n->shared.rndis.initialized)
-        return true;
-    a = answer_new(c);
-    if (a) {
-        a->length = rndis_link_message(up, a->bytes);
-        c->answer_count++;
+    if (up != n->shared.link_up) {
+        network_freeze(n, c);
+        n->shared.link_up = up;
+        thaw_and_kick(c);
     }
-    return true;
+    return link_tell(c);
 }
 
 static bool table_send(struct channel *c)

@@ -74,6 +74,7 @@ struct channel {
     uint64_t reply_transaction;
     struct nvsp_message reply;
     uint32_t reply_length;
+    bool link_told; /* what the guest knows of the link */
     unsigned answer_first, answer_count;
     struct answer answers[NETWORK_ANSWERS]; /* of the first channel */
     struct section_cache cache;

@@ -300,5 +300,6 @@ int saved_adopt(struct saved *s, struct channel *c)
     c->reply_length = from->reply_length;
     c->answer_count = from->answer_count;
     memcpy(c->answers, from->answers, sizeof(c->answers));
+    c->link_told = s->link_up;
     return 0;
 }
