@@ -200,8 +200,9 @@ static int parse_user(const struct config_entry *e)
     return 0;
 }
 
-/* The section that there may be more than one of. */
+/* The sections that there may be more than one of. */
 static const char DISK[] = "disk";
+static const char NETWORK[] = "network";
 
 static const struct key keys[] = {
     {"machine", "name", parse_name, false},
@@ -235,6 +236,12 @@ static const struct key keys[] = {
     {DISK, "cache", config_disk_cache, false},
     {DISK, "iops", config_disk_iops, false},
     {DISK, "bandwidth", config_disk_bandwidth, false},
+    {NETWORK, "tap", config_network_tap, false},
+    {NETWORK, "mac", config_network_mac, false},
+    {NETWORK, "mac_change", config_network_mac_change, false},
+    {NETWORK, "mac_spoofing", config_network_spoofing, false},
+    {NETWORK, "mtu", config_network_mtu, false},
+    {NETWORK, "queues", config_network_queues, false},
 };
 _Static_assert(ARRAY_SIZE(keys) <= 64, "the keys seen are bits of a word");
 
@@ -259,18 +266,23 @@ static char *trim(char *s)
     return s;
 }
 
-/* One more [disk]; its keys may be given again. */
-static int disk_section(struct parser *p)
+/* One more [disk] or [network]; its keys may be given again. */
+static int section_begin(struct parser *p)
 {
+    if (p->section != DISK && p->section != NETWORK)
+        return 0;
     for (unsigned i = 0; i < ARRAY_SIZE(keys); i++)
-        if (keys[i].section == DISK)
+        if (keys[i].section == p->section)
             p->seen &= ~BIT64(i);
-    return config_disk_begin(&p->config, p->line, p->why);
+    return p->section == DISK ? config_disk_begin(&p->config, p->line, p->why)
+                              : config_network_begin(&p->config, p->line, p->why);
 }
 
 /* The section before this line ends. */
 static int section_end(struct parser *p)
 {
+    if (p->section == NETWORK)
+        return config_network_end(&p->config, p->why);
     return p->section == DISK ? config_disk_end(&p->config, p->why) : 0;
 }
 
@@ -288,7 +300,7 @@ static int section_line(struct parser *p, char *s)
     for (unsigned i = 0; i < ARRAY_SIZE(keys); i++) {
         if (strcmp(keys[i].section, s + 1) == 0) {
             p->section = keys[i].section;
-            return p->section == DISK ? disk_section(p) : 0;
+            return section_begin(p);
         }
     }
     return problem_set(p->why, -EINVAL, "line %u: unknown section [%.40s]", p->line, s + 1);

@@ -21,6 +21,11 @@
 #define CONFIG_LUNS           64U    /* of each */
 #define CONFIG_BANDWIDTH_MIN  65536U /* bytes in a second: what the VSP can keep to */
 #define CONFIG_DISKS_MAX      64U    /* in the file */
+#define CONFIG_NETWORKS_MAX   8U
+#define CONFIG_QUEUES_MAX     64U /* of a network adapter */
+#define CONFIG_MTU            1500U
+#define CONFIG_MTU_MIN        576U
+#define CONFIG_MTU_MAX        9000U
 #define CONFIG_PROCESSORS_MAX 64U
 #define CONFIG_MEMORY_MIN     (16ULL << 20)
 #define CONFIG_MEMORY_MAX     (1ULL << 40)
@@ -65,6 +70,18 @@ struct config_socket {
     unsigned services;
 };
 
+/** One [network] of the file. */
+struct config_network {
+    char tap[16]; /* the network device, as long as its name may be */
+    bool mac_given;
+    uint8_t mac[6];
+    bool mac_change; /* the guest may take another address */
+    bool spoofing;   /* and send with any other */
+    uint32_t mtu;
+    uint32_t queues; /* 0: not given */
+    unsigned line;   /* of its section */
+};
+
 struct config {
     char name[CONFIG_NAME_MAX];
     uint64_t memory; /* bytes */
@@ -86,6 +103,8 @@ struct config {
     unsigned disks;
     struct config_services services;
     struct config_socket socket;
+    struct config_network network[CONFIG_NETWORKS_MAX];
+    unsigned networks;
     unsigned kernel_line, initrd_line; /* where they stand in the file */
 };
 
@@ -93,6 +112,9 @@ struct config {
 const char *config_format(const char *name);
 /** A drive takes discs, a disk everything else. */
 bool config_disk_fits(const struct config_disk *disk);
+
+/** Six pairs of hexadecimal digits with colons between. False: they are not, or of a group. */
+bool config_mac(const char *text, uint8_t mac[6]);
 
 /** Parse the text of a file. 0, or -EINVAL with "line N: ..." in *why and *out untouched. */
 int config_parse(struct config *out, const char *text, size_t len, struct problem *why);

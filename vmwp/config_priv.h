@@ -4,7 +4,7 @@
 
 #include "vmwp/config.h"
 
-/* Of config.c and config_disk.c. */
+/* Of config.c, config_disk.c and config_network.c. */
 
 /** What a parser of a value is given. */
 struct config_entry {
@@ -58,5 +58,16 @@ int config_services_time(const struct config_entry *e);
 int config_services_kvp(const struct config_entry *e);
 int config_services_vss(const struct config_entry *e);
 int config_services_copy(const struct config_entry *e);
+/** As with [disk]. */
+int config_network_begin(struct config *c, unsigned line, struct problem *why);
+int config_network_end(struct config *c, struct problem *why);
+
+/* The keys of [network], about the last one. */
+int config_network_tap(const struct config_entry *e);
+int config_network_mac(const struct config_entry *e);
+int config_network_mac_change(const struct config_entry *e);
+int config_network_spoofing(const struct config_entry *e);
+int config_network_mtu(const struct config_entry *e);
+int config_network_queues(const struct config_entry *e);
 
 #endif

@@ -112,6 +112,8 @@ int machine_create(struct machine **out, const struct config *config,
         err = services_open(&m->services, config, m->hv, control, why);
     if (!err)
         err = sockets_open(&m->sockets, config, files->listener, why);
+    if (!err)
+        err = networks_open(&m->networks, config, why);
     if (err) {
         (void)machine_destroy(m, &unused);
         return err;
@@ -132,6 +134,7 @@ int machine_destroy(struct machine *m, struct problem *why)
     services_close(m->services);
     sockets_close(m->sockets);
     err = disks_close(m->disks, why);
+    networks_close(m->networks);
     hv_close(m->hv);
     memory_destroy(&m->memory);
     if (m->wake >= 0)

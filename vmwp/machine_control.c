@@ -110,8 +110,9 @@ static int disk_limit(struct machine *m, const struct wish *w, struct control_re
 static int counters(struct machine *m, const struct wish *w, struct control_request *r,
                     json_t **answer, struct problem *why)
 {
-    *answer = json_pack("{s:o, s:o, s:o}", "disks", disks_counters(m->disks), "services",
-                        services_counters(m->services), "sockets", sockets_counters(m->sockets));
+    *answer = json_pack("{s:o, s:o, s:o, s:o}", "disks", disks_counters(m->disks), "networks",
+                        networks_counters(m->networks), "services", services_counters(m->services),
+                        "sockets", sockets_counters(m->sockets));
     return *answer ? 0 : -ENOMEM;
 }
 
@@ -175,9 +176,12 @@ int machine_control(void *machine, struct control_request *request, json_t **ans
     struct machine *m = machine;
     struct wish w = {0};
     json_error_t error;
+    int err;
 
     if (name && services_verb(name))
         return services_control(m->services, request, answer, why);
+    if (machine_network_control(machine, request, answer, &err, why))
+        return err;
     if (json_unpack_ex((json_t *)(uintptr_t)request->object, &error, JSON_STRICT,
                        "{s:s, s?i, s?i, s?b, s?b, s?b, s?I, s?I, s?I, s?s, s?s, s?o}", "do", &name,
                        "controller", &w.controller, "lun", &w.lun, "read_only", &w.read_only,

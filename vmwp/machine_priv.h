@@ -17,6 +17,7 @@
 #include "vmwp/hv.h"
 #include "vmwp/machine.h"
 #include "vmwp/memory.h"
+#include "vmwp/networks.h"
 #include "vmwp/services.h"
 #include "vmwp/sockets.h"
 
@@ -38,6 +39,7 @@ struct machine {
     struct control *control; /* NULL: none */
     struct hv *hv;
     struct disks *disks;
+    struct networks *networks;
     struct services *services;
     struct sockets *sockets; /* NULL: none are relayed */
     int wake;                /* eventfd: the main thread looks around */
@@ -96,6 +98,14 @@ uint64_t machine_vmbus_call(struct machine *m, const struct hv_exit_call *call);
 void machine_vmbus_sints(struct machine *m, uint32_t vp, uint16_t sints);
 /** Write the flight recorder to a descriptor. 0 or -errno. */
 int machine_vmbus_record(struct machine *m, int fd);
+
+/** Offer the adapter in that place to the guest that runs, or no longer. 0 or -errno. */
+int machine_vmbus_network_add(struct machine *m, unsigned place);
+void machine_vmbus_network_remove(struct machine *m, unsigned place);
+
+/** A request about a network adapter; false: it is about something else. */
+bool machine_network_control(struct machine *m, struct control_request *r, json_t **answer,
+                             int *err, struct problem *why);
 
 /** control_handler of this machine. */
 int machine_control(void *machine, struct control_request *request, json_t **answer,

@@ -18,6 +18,7 @@ struct machine_vmbus {
     struct vmbus_server *server;
     struct vmbus_device *controller[CONFIG_CONTROLLERS];
     struct vmbus_device *service[IC_KINDS];
+    struct vmbus_device *network[CONFIG_NETWORKS_MAX];
 };
 
 static int host_post(void *ctx, uint32_t vp, uint8_t sint, const void *message, size_t size)
@@ -92,6 +93,34 @@ static int services_add(struct machine_vmbus *v)
     return err;
 }
 
+int machine_vmbus_network_add(struct machine *m, unsigned place)
+{
+    struct machine_vmbus *v = m->vmbus;
+    struct network *n = networks_adapter(m->networks, place);
+    struct vmbus_offer offer;
+
+    network_offer(n, &offer);
+    return vmbus_server_add(v->server, &offer, &network_device_ops, n, &v->network[place]);
+}
+
+void machine_vmbus_network_remove(struct machine *m, unsigned place)
+{
+    struct machine_vmbus *v = m->vmbus;
+
+    vmbus_server_remove(v->server, v->network[place]);
+    v->network[place] = NULL;
+}
+
+static int networks_offer(struct machine_vmbus *v)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < CONFIG_NETWORKS_MAX && !err; i++)
+        if (networks_adapter(v->machine->networks, i))
+            err = machine_vmbus_network_add(v->machine, i);
+    return err;
+}
+
 int machine_vmbus_build(struct machine *m, struct problem *why)
 {
     struct machine_vmbus *v = calloc(1, sizeof(*v));
@@ -114,6 +143,8 @@ int machine_vmbus_build(struct machine *m, struct problem *why)
     if (!err)
         err = services_add(v);
     if (!err)
+        err = networks_offer(v);
+    if (!err)
         err = sockets_start(m->sockets, v->server);
     return err ? problem_set(why, err, "VMBus: %s", strerror(-err)) : 0;
 }
@@ -132,6 +163,8 @@ void machine_vmbus_clear(struct machine *m)
     for (unsigned i = 0; i < IC_KINDS; i++)
         if (v->service[i])
             vmbus_server_remove(v->server, v->service[i]);
+    for (unsigned i = 0; i < CONFIG_NETWORKS_MAX; i++)
+        machine_vmbus_network_remove(m, i);
     vmbus_server_destroy(v->server);
     free(v);
     m->vmbus = NULL;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/fs.h>
+#include <linux/if_tun.h>
 #include <linux/io_uring.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -151,6 +152,7 @@ static const int allowed[] = {
     SCMP_SYS(read),
     SCMP_SYS(write),
     SCMP_SYS(writev),
+    SCMP_SYS(readv), /* frames, which go into pieces of memory */
     SCMP_SYS(pread64),
     SCMP_SYS(poll),
     SCMP_SYS(ppoll),
@@ -239,6 +241,11 @@ static const struct {
     {SCMP_SYS(ioctl), BLKPBSZGET},
     {SCMP_SYS(ioctl), BLKZEROOUT},
     {SCMP_SYS(ioctl), BLKDISCARD},
+    /* queues of a TAP that the worker has or is given: which are in use, and what may come joined;
+     * not which device it is */
+    {SCMP_SYS(ioctl), TUNGETIFF},
+    {SCMP_SYS(ioctl), TUNSETQUEUE},
+    {SCMP_SYS(ioctl), TUNSETOFFLOAD},
     /* of descriptors that are there, and of those that come with requests for disks */
     {SCMP_SYS(fcntl), F_SETFD},
     {SCMP_SYS(fcntl), F_GETFL},

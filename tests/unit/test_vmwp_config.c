@@ -139,6 +139,37 @@ static void test_bad_disks(void **state)
     fails(LEAST DISK "cache = all\n", "line 7: cache is none or host, not 'all'");
 }
 
+#define NETWORK "[network]\ntap = t0\n"
+
+static void test_networks(void **state)
+{
+    static const uint8_t mac[6] = {0x02, 0xAB, 0xcd, 0, 0, 1};
+
+    assert_int_equal(parse(LEAST NETWORK "mac = 02:AB:cd:00:00:01\nmtu = 9000\nqueues = 4\n"
+                                         "mac_change = yes\nmac_spoofing = yes\n"
+                                         "[network]\ntap = t1\n"),
+                     0);
+    assert_int_equal(c.networks, 2);
+    assert_string_equal(c.network[0].tap, "t0");
+    assert_memory_equal(c.network[0].mac, mac, 6);
+    assert_true(c.network[0].mac_given && c.network[0].mac_change && c.network[0].spoofing);
+    assert_int_equal(c.network[0].mtu, 9000);
+    assert_int_equal(c.network[0].queues, 4);
+    assert_false(c.network[1].mac_given || c.network[1].mac_change || c.network[1].spoofing);
+    assert_int_equal(c.network[1].mtu, 1500);
+    fails(LEAST "[network]\n", "line 5: 'tap' in [network] is missing");
+    fails(LEAST NETWORK NETWORK, "line 7: tap t0 is taken by line 5");
+    fails(LEAST "[network]\ntap = a/b\n", "line 6: tap is the name of a network device, not 'a/b'");
+    fails(LEAST "[network]\ntap = 0123456789abcdef\n",
+          "line 6: tap is the name of a network device, not '0123456789abcdef'");
+    fails(LEAST NETWORK "mac = 01:00:00:00:00:00\n",
+          "line 7: mac is XX:XX:XX:XX:XX:XX, and no group's, not '01:00:00:00:00:00'");
+    fails(LEAST NETWORK "mac = 02:00:00:00:00\n",
+          "line 7: mac is XX:XX:XX:XX:XX:XX, and no group's, not '02:00:00:00:00'");
+    fails(LEAST NETWORK "mtu = 9001\n", "line 7: mtu is a number from 576 to 9000, not '9001'");
+    fails(LEAST NETWORK "mtu = 1500\nmtu = 1500\n", "line 8: 'mtu' is given twice");
+}
+
 static void test_everything(void **state)
 {
     assert_int_equal(parse("# all\n\n  [machine]\nname=vm-1\n\tmemory =  4G \nprocessors = 64\n"
@@ -274,7 +305,7 @@ int main(void)
         cmocka_unit_test(test_form),     cmocka_unit_test(test_values),
         cmocka_unit_test(test_lengths),  cmocka_unit_test(test_load),
         cmocka_unit_test(test_socket),   cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_services),
+        cmocka_unit_test(test_services), cmocka_unit_test(test_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,9 @@ enum {
     OPTION_TIMEOUT = 256,
     OPTION_HOLD = 512,
     OPTION_CREATE = 1024,
+    OPTION_MAC = 2048,
+    OPTION_MTU = 4096,
+    OPTION_QUEUES = 8192,
 };
 
 struct ctl_arguments {
@@ -31,9 +34,9 @@ struct ctl_arguments {
     const char *value; /* after CONTROLLER:LUN */
     char *const *word; /* all words behind the verb */
     int words;
-    const char *format;
+    const char *format, *mac;
     bool help;
-    json_int_t iops, bandwidth, timeout, hold;
+    json_int_t iops, bandwidth, timeout, hold, mtu, queues;
     unsigned given; /* OPTION_* */
 };
 
@@ -61,6 +64,9 @@ struct ctl_verb {
 /** Say what is wrong; -1. */
 int ctl_fail(const char *what);
 int ctl_fail_file(const char *path);
+
+/** network.c: the verbs about network adapters. The last has no name. */
+extern const struct ctl_verb ctl_network_verbs[];
 
 /** services.c: the verbs that ask the guest. The last has no name. */
 extern const struct ctl_verb ctl_service_verbs[];

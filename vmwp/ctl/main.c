@@ -177,7 +177,7 @@ static int make_record(const struct ctl_arguments *a, struct ctl_request *r)
     return 0;
 }
 
-/* Those that ask the guest are in services.c. */
+/* Those about disks and the machine itself. */
 static const struct ctl_verb verbs[] = {
     {"add", "CONTROLLER:LUN FILE", "put a disk there", OPTIONS_ADD, true, 1, make_add, 0, NULL},
     {"remove", "CONTROLLER:LUN", "take a disk or drive away", 0, true, 0, make_remove, 0, NULL},
@@ -188,7 +188,8 @@ static const struct ctl_verb verbs[] = {
      make_medium, 0, NULL},
     {"limit", "CONTROLLER:LUN", "change a disk's limits; those not given end", OPTIONS_LIMITS, true,
      0, make_limit, 0, NULL},
-    {"counters", "", "print what each disk has done, as JSON", 0, false, 0, make_plain, 0, NULL},
+    {"counters", "", "print what disks, networks and services have done, as JSON", 0, false, 0,
+     make_plain, 0, NULL},
     {"record", "FILE", "write the flight recorder of VMBus to a new file", OPTION_FORCE, false, 1,
      make_record, 0, NULL},
     {"pause", "", "stop all processors and the clocks of the guest", 0, false, 0, make_plain, 0,
@@ -213,17 +214,29 @@ static const struct {
     {"timeout", " N", "seconds that the guest may take; else 30"},
     {"hold", " N", "seconds after which the guest goes on by itself; else 60"},
     {"create", "", "make the folder if it is not there"},
+    {"mac", " M", "the address, XX:XX:XX:XX:XX:XX"},
+    {"mtu", " N", "576 to 9000; 1500 if not given"},
+    {"queues", " N", "of the device, 1 to 32; a processor of the guest uses one"},
 };
+
+/* The tables of the other files. */
+static const struct ctl_verb *const more_verbs[] = {ctl_network_verbs, ctl_service_verbs};
+
+static void verb_line(const struct ctl_verb *v)
+{
+    (void)printf("  %-14s %-20s %s\n", v->name, strlen(v->arguments) > 20 ? "..." : v->arguments,
+                 v->help);
+}
 
 static void usage(void)
 {
     (void)puts("usage: vmwpctl SOCKET VERB [OPTION...] [ARGUMENT...]\n"
                "Talks to the control socket of a virtual machine; see vmwpctl(8).\n");
     for (unsigned i = 0; i < ARRAY_SIZE(verbs); i++)
-        (void)printf("  %-12s %-20s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
-    for (const struct ctl_verb *v = ctl_service_verbs; v->name; v++)
-        (void)printf("  %-12s %-20s %s\n", v->name,
-                     strlen(v->arguments) > 20 ? "..." : v->arguments, v->help);
+        verb_line(&verbs[i]);
+    for (unsigned i = 0; i < ARRAY_SIZE(more_verbs); i++)
+        for (const struct ctl_verb *v = more_verbs[i]; v->name; v++)
+            verb_line(v);
     (void)puts("\nvmwpctl VERB --help tells a verb's options.");
 }
 
@@ -372,6 +385,9 @@ static int options_parse(int argc, char **argv, struct ctl_arguments *a)
         {"timeout", required_argument, NULL, OPTION_TIMEOUT},
         {"hold", required_argument, NULL, OPTION_HOLD},
         {"create", no_argument, NULL, OPTION_CREATE},
+        {"mac", required_argument, NULL, OPTION_MAC},
+        {"mtu", required_argument, NULL, OPTION_MTU},
+        {"queues", required_argument, NULL, OPTION_QUEUES},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
@@ -396,6 +412,15 @@ static int options_parse(int argc, char **argv, struct ctl_arguments *a)
         case OPTION_HOLD:
             a->hold = size_parse(optarg);
             break;
+        case OPTION_MAC:
+            a->mac = optarg;
+            break;
+        case OPTION_MTU:
+            a->mtu = size_parse(optarg);
+            break;
+        case OPTION_QUEUES:
+            a->queues = size_parse(optarg);
+            break;
         case 'h':
             a->help = true;
             continue;
@@ -417,9 +442,10 @@ static const struct ctl_verb *find(const char *name)
     for (unsigned i = 0; name && i < ARRAY_SIZE(verbs); i++)
         if (strcmp(verbs[i].name, name) == 0)
             return &verbs[i];
-    for (const struct ctl_verb *v = ctl_service_verbs; name && v->name; v++)
-        if (strcmp(v->name, name) == 0)
-            return v;
+    for (unsigned i = 0; name && i < ARRAY_SIZE(more_verbs); i++)
+        for (const struct ctl_verb *v = more_verbs[i]; v->name; v++)
+            if (strcmp(v->name, name) == 0)
+                return v;
     return NULL;
 }
 
@@ -453,6 +479,10 @@ static int words_parse(const struct ctl_verb *v, int count, char **word, struct 
         return wrong_usage(v->name, "not a place: '%.40s': it is CONTROLLER:LUN, as 0:1", word[0]);
     if (v->values)
         a->value = word[v->place];
+    if (a->given & OPTION_MTU && (a->mtu < 576 || a->mtu > 9000))
+        return wrong_usage(v->name, "mtu is 576 to 9000");
+    if (a->given & OPTION_QUEUES && (a->queues < 1 || a->queues > (json_int_t)CTL_FILES_MAX))
+        return wrong_usage(v->name, "queues is 1 to %u", CTL_FILES_MAX);
     if (v->make == make_resize && size_parse(a->value) <= 0)
         return wrong_usage(
             v->name, "not a size: '%.40s': it is bytes, or has K, M, G or T behind it", a->value);
