@@ -11,6 +11,15 @@ HOME = "/usr/lib/bulkhead"
 CHILD_APPEND = "console=ttyS0 quiet panic=-1 bh.role=child"
 # A child with a disk of its own, in the parent's store.
 GUEST_APPEND = f"root=LABEL={guest.LABEL} console=ttyS0 quiet panic=-1"
+# Its network card; the parent's init puts the tap of a port of its switch into the configuration.
+GUEST_SECTIONS = """
+[network]
+tap = bhp0
+mac = 00:15:5d:00:00:01
+
+[control]
+socket = /run/bulkhead/debian.sock
+"""
 # It says its one line and ends. A getty would hang the terminal up, and with it lose that line.
 MARKER_APPEND = "bh.mode=marker systemd.mask=serial-getty@ttyS0.service"
 # Changes of these make the module old.
@@ -46,7 +55,7 @@ def guest_config(more_append=""):
     home = guest.STORE_HOME
     return config("debian", f"{GUEST_APPEND} {more_append}".strip(), memory="512M",
                   kernel=f"{home}/vmlinuz", initrd=f"{home}/initrd.img",
-                  more=f"\n[disk]\npath = {home}/{guest.DISK}\n")
+                  more=f"\n[disk]\npath = {home}/{guest.DISK}\n{GUEST_SECTIONS}")
 
 
 def _written(name, text):

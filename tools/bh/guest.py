@@ -29,7 +29,7 @@ SIZE_GIB = 4
 CUSTOMIZE = f'''
 echo debian > "$1/etc/hostname"
 echo "LABEL={LABEL} / ext4 errors=remount-ro 0 1" > "$1/etc/fstab"
-printf "auto lo\\niface lo inet loopback\\n" > "$1/etc/network/interfaces"
+printf "auto lo\\niface lo inet loopback\\nallow-hotplug eth0\\niface eth0 inet dhcp\\n" > "$1/etc/network/interfaces"
 chroot "$1" passwd -d root > /dev/null
 mkdir -p "$1/etc/systemd/system/serial-getty@ttyS0.service.d"
 printf "[Service]\\nExecStart=\\nExecStart=-/sbin/agetty -o \\"-p -- \\\\\\\\u\\" --autologin root --noclear %%I 115200 vt220\\n" \\
