@@ -116,7 +116,7 @@ def check_facts(run):
 
 def both_ways(run, mib):
     """Data that is the same on the other side, both ways."""
-    data = f"yes bulkhead | head -c {mib}M"
+    data = f"yes bulkhead | head -c {mib << 20}"
     patience = 120 + mib
     wanted = run.machine.run(f"{data} | md5sum", patience).split()[0]
     run.child("rm -f /tmp/sum")
@@ -137,9 +137,13 @@ def check_data(run):
 def check_tcp(run):
     seconds = 10 if run.full else 2
     to = run.iperf("", seconds)
+    before = run.counters()["channels"]
     back = run.iperf("-R", seconds)
+    after = run.counters()["channels"]
+    did = {key: sum(b[key] - a[key] for a, b in zip(before, after))
+           for key in ("sent", "received", "packets", "batches", "waits", "steered")}
     many = run.iperf("-P 8", seconds)
-    return f"{to:.0f} Mbit/s to the child, {back:.0f} from it, {many:.0f} in 8 flows"
+    return f"{to:.0f} Mbit/s to the child, {back:.0f} from it, {many:.0f} in 8 flows; {did}"
 
 
 def check_spread(run):
@@ -161,8 +165,8 @@ def check_udp(run):
 
 
 def check_ipv6(run):
-    run.child("ip -6 address add fd00:77::2/64 dev eth0 nodad")
-    run.machine.run(f"ip -6 address add fd00:77::1/64 dev {TAP} nodad; sleep 0.5")
+    run.child("ip -6 address add fd00:77::2/64 dev eth0")
+    run.machine.run(f"ip -6 address add fd00:77::1/64 dev {TAP}; sleep 3")
     rates = [json.loads(run.machine.run(f"iperf3 -6 -J -c fd00:77::2 -t 1 {more}", 40))["end"]
              ["sum_received"]["bits_per_second"] / 1e6 for more in ("", "-R")]
     expect(min(rates) > 1, str(rates))
