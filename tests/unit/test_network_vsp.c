@@ -156,6 +156,43 @@ static void test_link_often(void **state)
     assert_int_equal(i.status, RNDIS_STATUS_MEDIA_DISCONNECT);
 }
 
+static void *retire(void *arg)
+{
+    network_retire(network, 5000);
+    return arg;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* A guest that has a frame in hand is waited for, until it gives it back. */
+static void test_retire(void **state)
+{
+    uint64_t begun = now_ms();
+    struct shim_packet data, link;
+    pthread_t thread;
+    uint8_t f[100];
+
+    filter_set(NDIS_FILTER_DIRECTED);
+    frame_make(f, sizeof(f), mac, peer);
+    wire_put(0, &plain, f, sizeof(f));
+    assert_true(transfer_get(channel, &data, WAIT_MS));
+    free(data.pfns);
+    assert_int_equal(pthread_create(&thread, NULL, retire, NULL), 0);
+    assert_true(transfer_get(channel, &link, WAIT_MS));
+    free(link.pfns);
+    complete(channel, link.transaction);
+    usleep(600000);
+    complete(channel, data.transaction);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_in_range(now_ms() - begun, 600, 4000);
+}
+
 /* A reloaded driver: all is given back, and begins anew. */
 static void test_again(void **state)
 {
@@ -239,7 +276,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_send),       T(test_send_section), T(test_send_checksum_tag),
         T(test_send_large), T(test_link),         T(test_link_often),
-        T(test_again),      T(test_save),         T(test_offer),
+        T(test_retire),     T(test_again),        T(test_save),
+        T(test_offer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
