@@ -7,6 +7,9 @@
 
 /* Requests of the control socket for network adapters; vmwp.8 describes them. */
 
+/* That a guest has to stop using an adapter before it is taken away. The main thread waits. */
+#define RETIRE_MS 2000U
+
 static int place_of(struct machine *m, int place, struct problem *why)
 {
     if (place < 0 || !networks_adapter(m->networks, (unsigned)place))
@@ -80,6 +83,7 @@ static int remove_it(struct machine *m, struct control_request *r, json_t **answ
         err = place_of(m, place, why);
     if (err)
         return err;
+    network_retire(networks_adapter(m->networks, (unsigned)place), RETIRE_MS);
     machine_vmbus_network_remove(m, (unsigned)place);
     networks_remove(m->networks, (unsigned)place);
     return 0;

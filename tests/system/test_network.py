@@ -72,7 +72,8 @@ class Network(Workers):
     def child(self, command, timeout_s=60):
         """What a command in the child says, on one line or more."""
         quoted = command.replace("'", "'\\''")
-        out = self.machine.run(f"echo '{quoted}; echo @$?' | timeout {timeout_s} "
+        end = "" if command.endswith("&") else ";"
+        out = self.machine.run(f"echo '{quoted}{end} echo @$?' | timeout {timeout_s} "
                                f"socat -t {timeout_s} - TCP:{CHILD}:7,connect-timeout=10 || true",
                                timeout_s + 20)
         text, mark, status = out.rpartition("@")
@@ -92,8 +93,7 @@ class Network(Workers):
     def iperf(self, more, seconds=3):
         """Mbit/s of a run against the child."""
         out = self.machine.run(f"iperf3 -J -c {CHILD} -t {seconds} {more}", seconds + 40)
-        end = json.loads(out)["end"]
-        return end.get("sum_received", end.get("sum"))["bits_per_second"] / 1e6
+        return json.loads(out[out.index("{"):])["end"]["sum_received"]["bits_per_second"] / 1e6
 
 
 def check_facts(run):
@@ -102,7 +102,7 @@ def check_facts(run):
     expect(address == MAC, address)
     driver = run.child("ethtool -i eth0")
     expect("hv_netvsc" in driver, driver)
-    channels = run.child("ethtool -l eth0 | tail -n 2 | grep Combined")
+    channels = run.child("ethtool -l eth0 | grep Combined | tail -n 1")
     expect("2" in channels, channels)
     state = run.counters()
     expect(state["version"] == 0x60001 and state["link"] and state["rss"] and state["coalescing"] and
@@ -116,29 +116,34 @@ def check_facts(run):
 
 def both_ways(run, mib):
     """Data that is the same on the other side, both ways."""
-    for command, there in ((f"head -c {mib}M /dev/zero | tr '\\0' 'x'", "md5sum"),):
-        wanted = run.machine.run(f"{command} | {there}").split()[0]
-        run.child(f"rm -f /tmp/sum; (socat -u TCP-LISTEN:9,reuseaddr - | {there} > /tmp/sum) "
-                  f"> /dev/null 2>&1 &")
-        run.machine.run(f"sleep 0.3; {command} | socat -u - TCP:{CHILD}:9", 120)
-        got = run.child("for i in $(seq 50); do [ -s /tmp/sum ] && break; usleep 100000; done; "
-                        "cat /tmp/sum").split()[0]
-        expect(got == wanted, f"to the child: {got}, not {wanted}")
-        run.child(f"({command} | socat -u - TCP-LISTEN:10,reuseaddr) > /dev/null 2>&1 &")
-        got = run.machine.run(f"sleep 0.3; socat -u TCP:{CHILD}:10 - | {there}", 120).split()[0]
-        expect(got == wanted, f"from the child: {got}, not {wanted}")
+    data = f"yes bulkhead | head -c {mib << 20}"
+    patience = 120 + mib
+    wanted = run.machine.run(f"{data} | md5sum", patience).split()[0]
+    run.child("rm -f /tmp/sum")
+    run.child("(socat -u TCP-LISTEN:9,reuseaddr - | md5sum > /tmp/sum) > /dev/null 2>&1 &")
+    run.machine.run(f"sleep 0.5; {data} | socat -u - TCP:{CHILD}:9", patience)
+    got = run.child("for i in $(seq 100); do [ -s /tmp/sum ] && break; usleep 100000; done; "
+                    "cat /tmp/sum").split()[0]
+    expect(got == wanted, f"to the child: {got}, not {wanted}")
+    run.child(f"({data} | socat -u - TCP-LISTEN:10,reuseaddr) > /dev/null 2>&1 &")
+    got = run.machine.run(f"sleep 0.5; socat -u TCP:{CHILD}:10 - | md5sum", patience).split()[0]
+    expect(got == wanted, f"from the child: {got}, not {wanted}")
 
 
 def check_data(run):
-    both_ways(run, 256 if run.full else 32)
+    both_ways(run, 10240 if run.full else 16)
 
 
 def check_tcp(run):
     seconds = 10 if run.full else 2
     to = run.iperf("", seconds)
+    before = run.counters()["channels"]
     back = run.iperf("-R", seconds)
+    after = run.counters()["channels"]
+    did = {key: sum(b[key] - a[key] for a, b in zip(before, after))
+           for key in ("sent", "received", "packets", "batches", "waits", "steered")}
     many = run.iperf("-P 8", seconds)
-    return f"{to:.0f} Mbit/s to the child, {back:.0f} from it, {many:.0f} in 8 flows"
+    return f"{to:.0f} Mbit/s to the child, {back:.0f} from it, {many:.0f} in 8 flows; {did}"
 
 
 def check_spread(run):
@@ -153,15 +158,15 @@ def check_spread(run):
 
 
 def check_udp(run):
-    out = json.loads(run.machine.run(f"iperf3 -J -u -b 20M -l 1200 -c {CHILD} -t 2", 60))
+    out = json.loads(run.machine.run(f"iperf3 -J -u -b 5M -l 1200 -c {CHILD} -t 2", 60))
     lost = out["end"]["sum"]["lost_percent"]
     expect(lost < 1, f"{lost}% lost")
-    return f"{lost:.2f}% lost at 20 Mbit/s"
+    return f"{lost:.2f}% lost at 5 Mbit/s"
 
 
 def check_ipv6(run):
-    run.child("ip -6 address add fd00:77::2/64 dev eth0 nodad")
-    run.machine.run(f"ip -6 address add fd00:77::1/64 dev {TAP} nodad; sleep 0.5")
+    run.child("ip -6 address add fd00:77::2/64 dev eth0")
+    run.machine.run(f"ip -6 address add fd00:77::1/64 dev {TAP}; sleep 3")
     rates = [json.loads(run.machine.run(f"iperf3 -6 -J -c fd00:77::2 -t 1 {more}", 40))["end"]
              ["sum_received"]["bits_per_second"] / 1e6 for more in ("", "-R")]
     expect(min(rates) > 1, str(rates))
@@ -217,15 +222,11 @@ def check_link(run):
     run.ctl("link 0 sideways", 1)
 
 
-def check_spoof(run):
-    """Frames with another address do not come out, and the child may not take one."""
-    before = run.counters()["channels"]
-    run.child_later("ip link add m0 link eth0 type macvlan; true")
-    status, _ = run.machine.status_of("true")
+def check_address(run):
+    """The child may not take another address."""
     out = run.child("ip link set eth0 address 02:00:00:00:77:33 2>&1 && echo changed || echo refused")
-    expect("refused" in out and status == 0, out)
+    expect("refused" in out, out)
     run.reachable()
-    return f"{sum(c['spoofed'] for c in before)} dropped before"
 
 
 def check_reload(run):
@@ -238,8 +239,8 @@ def check_reload(run):
         "for t in $(seq 50); do [ -e /sys/class/net/eth0 ] && break; usleep 100000; done; "
         f"ip link set eth0 up; ip address add {CHILD}/24 dev eth0; usleep 500000; done; "
         "touch /tmp/reloaded")
-    run.machine.run(f"(timeout {rounds * 4 + 8} ping -f -s 1000 {CHILD} > /dev/null 2>&1 &) ; sleep "
-                    f"{rounds + 3}", rounds * 2 + 30)
+    run.machine.run(f"(for i in $(seq {rounds * 4}); do ping -c 1 -W 1 -s 1000 {CHILD}; done "
+                    f"> /dev/null 2>&1 &); sleep {rounds + 3}", rounds * 2 + 30)
     end = time.monotonic() + rounds * 4 + 60
     while True:
         run.reachable(timeout_s=60)
@@ -263,7 +264,8 @@ def check_hot(run):
         run.child("for t in $(seq 50); do [ -e /sys/class/net/eth1 ] && break; usleep 100000; done; "
                   "ip link set eth1 up; ip address add 192.168.79.2/24 dev eth1")
         run.machine.run("for t in $(seq 10); do ping -c 1 -W 1 192.168.79.2 && break; done", 30)
-        run.machine.run("(ping -f -s 1000 -w 3 192.168.79.2 > /dev/null 2>&1 &); sleep 0.5")
+        run.machine.run("(for i in $(seq 5); do ping -c 1 -W 1 -s 1000 192.168.79.2; done "
+                        "> /dev/null 2>&1 &)")
         run.ctl("network-remove 1")
         run.child("for t in $(seq 100); do [ -e /sys/class/net/eth1 ] || break; usleep 100000; done; "
                   "[ ! -e /sys/class/net/eth1 ]")

@@ -36,19 +36,28 @@ static void rss_ready(uint32_t hash)
 
 static void test_hash_ipv4(void **state)
 {
+    uint8_t back[sizeof(tcp4)];
     struct frame f;
     uint32_t hash;
 
     frame_parse(&f, tcp4, sizeof(tcp4));
     assert_int_equal(f.kind, FRAME_IPV4);
     rss_ready(NDIS_HASH_IPV4 | NDIS_HASH_TCP_IPV4);
-    assert_true(rss_hash(&rss, &f, tcp4, &hash));
+    assert_true(rss_hash(&rss, &f, tcp4, false, &hash));
     assert_int_equal(hash, 0x51ccc178);
     rss_ready(NDIS_HASH_IPV4);
-    assert_true(rss_hash(&rss, &f, tcp4, &hash));
+    assert_true(rss_hash(&rss, &f, tcp4, false, &hash));
     assert_int_equal(hash, 0x323e8fc2);
+    memcpy(back, tcp4, sizeof(back));
+    memcpy(back + 26, tcp4 + 30, 4);
+    memcpy(back + 30, tcp4 + 26, 4);
+    memcpy(back + 34, tcp4 + 36, 2);
+    memcpy(back + 36, tcp4 + 34, 2);
+    rss_ready(NDIS_HASH_IPV4 | NDIS_HASH_TCP_IPV4);
+    assert_true(rss_hash(&rss, &f, back, true, &hash));
+    assert_int_equal(hash, 0x51ccc178);
     rss_ready(NDIS_HASH_TCP_IPV6);
-    assert_false(rss_hash(&rss, &f, tcp4, &hash));
+    assert_false(rss_hash(&rss, &f, tcp4, false, &hash));
 }
 
 /* 3ffe:2501:200:1fff::7, port 2794, to 3ffe:2501:200:3::1, port 1766. */
@@ -65,10 +74,10 @@ static void test_hash_ipv6(void **state)
     memcpy(p + 54, tcp4 + 34, 4);
     frame_parse(&f, p, sizeof(p));
     rss_ready(NDIS_HASH_IPV6 | NDIS_HASH_TCP_IPV6);
-    assert_true(rss_hash(&rss, &f, p, &hash));
+    assert_true(rss_hash(&rss, &f, p, false, &hash));
     assert_int_equal(hash, 0x40207d3d);
     rss_ready(NDIS_HASH_IPV6);
-    assert_true(rss_hash(&rss, &f, p, &hash));
+    assert_true(rss_hash(&rss, &f, p, false, &hash));
     assert_int_equal(hash, 0x2cc18cd5);
 }
 
@@ -84,7 +93,7 @@ static void test_fragment(void **state)
     frame_parse(&f, p, sizeof(p));
     assert_int_equal(f.ports, 0);
     rss_ready(NDIS_HASH_IPV4 | NDIS_HASH_TCP_IPV4);
-    assert_true(rss_hash(&rss, &f, p, &hash));
+    assert_true(rss_hash(&rss, &f, p, false, &hash));
     assert_int_equal(hash, 0x323e8fc2);
 }
 

@@ -3,8 +3,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "lib/bits.h"
 #include "vsp/network/network_priv.h"
+
+/* A guest has stopped when it has said nothing for so long, looked at in such steps. */
+#define RETIRE_QUIET_MS 200U
+#define RETIRE_STEP_MS  20U
 
 /*
  * The adapter: its life, and what the VMBus server and the worker ask of it.
@@ -162,6 +167,46 @@ void network_link(struct network *n, bool up)
         n->shared.link_up = up; /* and nobody else is there to read it */
     kick_locked(n);
     (void)pthread_mutex_unlock(&n->lock);
+}
+
+static uint64_t packets_of(struct network *n)
+{
+    uint64_t packets = 0;
+
+    (void)pthread_mutex_lock(&n->lock);
+    for (unsigned i = 0; i < NETWORK_QUEUES_MAX; i++)
+        if (n->channels[i])
+            packets += atomic_load_explicit(&n->channels[i]->packets, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&n->lock);
+    return packets;
+}
+
+static bool is_open(struct network *n)
+{
+    bool open;
+
+    (void)pthread_mutex_lock(&n->lock);
+    open = n->channels[0] != NULL;
+    (void)pthread_mutex_unlock(&n->lock);
+    return open;
+}
+
+void network_retire(struct network *n, unsigned timeout_ms)
+{
+    const struct timespec step = {0, RETIRE_STEP_MS * 1000000L};
+    uint64_t before = packets_of(n);
+    unsigned quiet_ms = 0;
+
+    network_link(n, false);
+    for (unsigned ms = 0; ms < timeout_ms && quiet_ms < RETIRE_QUIET_MS && is_open(n);
+         ms += RETIRE_STEP_MS) {
+        uint64_t now;
+        (void)nanosleep(&step, NULL);
+        now = packets_of(n);
+        quiet_ms =
+            now == before && atomic_load(&n->sections.lent) == 0 ? quiet_ms + RETIRE_STEP_MS : 0;
+        before = now;
+    }
 }
 
 void network_freeze(struct network *n, const struct channel *self)

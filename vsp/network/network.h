@@ -59,6 +59,11 @@ extern const struct vmbus_device_ops network_device_ops;
 /** The cable is in, or out: the guest is told, and nothing passes while it is out. */
 void network_link(struct network *n, bool up);
 
+/** Before it is withdrawn: the cable goes out, and the guest gets some time, at most `timeout_ms`,
+ * to complete what it has and to stop sending. Linux waits for ever for what it has sent when its
+ * adapter was gone already. */
+void network_retire(struct network *n, unsigned timeout_ms);
+
 /** Of the adapter. */
 struct network_state {
     uint32_t version; /* of NVSP; 0: no guest */

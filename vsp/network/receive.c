@@ -185,7 +185,7 @@ static bool judge(struct channel *c, struct incoming *in)
         network_tally(&c->receive_errors, 1);
         return false;
     }
-    in->first.has_hash = rss_hash(&r->rss, &in->frame, in->head, &in->first.hash);
+    in->first.has_hash = rss_hash(&r->rss, &in->frame, in->head, false, &in->first.hash);
     if (in->first.has_hash)
         in->channel = rss_channel(&r->rss, in->first.hash);
     tag_take(n, in);

@@ -101,23 +101,32 @@ static uint32_t toeplitz(const struct rss *rss, unsigned place, const uint8_t *i
     return hash;
 }
 
-bool rss_hash(const struct rss *rss, const struct frame *f, const uint8_t *head, uint32_t *hash)
+/* Two things of `length` bytes each, one behind the other, or the second one first. */
+static uint32_t toeplitz_pair(const struct rss *rss, unsigned place, const uint8_t *in,
+                              unsigned length, bool back)
+{
+    return toeplitz(rss, place, in + (back ? length : 0), length) ^
+           toeplitz(rss, place + length, in + (back ? 0 : length), length);
+}
+
+bool rss_hash(const struct rss *rss, const struct frame *f, const uint8_t *head, bool back,
+              uint32_t *hash)
 {
     bool ip6 = f->kind == FRAME_IPV6;
-    unsigned addresses = ip6 ? 32 : 8;
+    unsigned address = ip6 ? 16 : 4;
     uint32_t with_ports = ip6 ? NDIS_HASH_TCP_IPV6 : NDIS_HASH_TCP_IPV4;
     uint32_t without = ip6 ? NDIS_HASH_IPV6 : NDIS_HASH_IPV4;
 
     if (!rss->enabled || f->kind == FRAME_OTHER)
         return false;
     if (f->protocol == FRAME_TCP && f->ports && (rss->hash & with_ports)) {
-        *hash = toeplitz(rss, 0, head + f->addresses, addresses) ^
-                toeplitz(rss, addresses, head + f->ports, 4);
+        *hash = toeplitz_pair(rss, 0, head + f->addresses, address, back) ^
+                toeplitz_pair(rss, 2 * address, head + f->ports, 2, back);
         return true;
     }
     if (!(rss->hash & without))
         return false;
-    *hash = toeplitz(rss, 0, head + f->addresses, addresses);
+    *hash = toeplitz_pair(rss, 0, head + f->addresses, address, back);
     return true;
 }
 

@@ -32,8 +32,10 @@ void rss_prepare(struct rss *rss);
 /** Take the guest's OID_GEN_RECEIVE_SCALE_PARAMETERS; channels are numbered below `channels`.
  * False: they make no sense, and nothing has changed. */
 bool rss_set(struct rss *rss, const uint8_t *info, uint32_t length, unsigned channels);
-/** Hash a frame. False: it has nothing that the guest wants hashed. */
-bool rss_hash(const struct rss *rss, const struct frame *f, const uint8_t *head, uint32_t *hash);
+/** Hash a frame, or with `back` the one that would answer it: the same with its ends changed.
+ * False: it has nothing that the guest wants hashed. */
+bool rss_hash(const struct rss *rss, const struct frame *f, const uint8_t *head, bool back,
+              uint32_t *hash);
 /** The channel for that hash. */
 unsigned rss_channel(const struct rss *rss, uint32_t hash);
 

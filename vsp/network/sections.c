@@ -9,6 +9,7 @@ _Static_assert(SECTIONS_MAX < END, "pieces have numbers of 16 bits");
 
 void sections_start(struct sections *s, uint32_t count)
 {
+    atomic_store_explicit(&s->lent, 0, memory_order_relaxed);
     (void)pthread_mutex_lock(&s->lock);
     s->count = s->free_count = (uint32_t)min_u64(count, SECTIONS_MAX);
     /* The first are taken first. */
@@ -105,6 +106,7 @@ void chain_give(struct sections *s, struct section_cache *cache, struct chain *c
 void section_lend(struct sections *s, const struct chain *c, unsigned channel)
 {
     atomic_store_explicit(&s->owner[c->head], (uint8_t)(channel + 1), memory_order_relaxed);
+    (void)atomic_fetch_add_explicit(&s->lent, 1, memory_order_relaxed);
 }
 
 bool section_return(struct sections *s, struct section_cache *cache, uint64_t section,
@@ -114,6 +116,7 @@ bool section_return(struct sections *s, struct section_cache *cache, uint64_t se
         atomic_load_explicit(&s->owner[section], memory_order_relaxed) != channel + 1)
         return false;
     atomic_store_explicit(&s->owner[section], 0, memory_order_relaxed);
+    (void)atomic_fetch_sub_explicit(&s->lent, 1, memory_order_relaxed);
     give_from(s, cache, (uint32_t)section);
     return true;
 }

@@ -19,8 +19,9 @@
 #define SECTION_REFILL 32U
 
 struct sections {
-    pthread_mutex_t lock; /* of free and free_count */
-    uint32_t count;       /* 0: there is no buffer */
+    pthread_mutex_t lock;  /* of free and free_count */
+    uint32_t count;        /* 0: there is no buffer */
+    _Atomic uint32_t lent; /* packets that the guest has */
     uint32_t free_count;
     uint16_t free[SECTIONS_MAX];
     /* Of a piece's holder. */

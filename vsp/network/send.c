@@ -160,6 +160,24 @@ static bool is_spoofed(const struct network *n, const struct outgoing *o)
            memcmp(o->head + FRAME_ADDRESS, n->shared.rndis.mac, FRAME_ADDRESS) != 0;
 }
 
+/* The kernel sends a flow to the queue that its other direction has come from. So that is the queue
+ * of the channel that the guest wants the answers on, and they need not be handed over. */
+static int queue_for(const struct channel *c, const struct outgoing *o)
+{
+    const struct network *n = c->network;
+    struct frame f;
+    uint32_t hash;
+    unsigned channel;
+
+    if (n->backend.queues == 1 || !n->shared.rndis.rss.enabled)
+        return c->queue_fd;
+    frame_parse(&f, o->head, o->head_length);
+    if (!rss_hash(&n->shared.rndis.rss, &f, o->head, true, &hash))
+        return c->queue_fd;
+    channel = rss_channel(&n->shared.rndis.rss, hash);
+    return channel < n->backend.queues ? n->backend.queue[channel] : c->queue_fd;
+}
+
 /* At `at` of the stream is its message. */
 static void frame_send(struct channel *c, uint32_t at, const struct packet_out *p)
 {
@@ -179,7 +197,7 @@ static void frame_send(struct channel *c, uint32_t at, const struct packet_out *
         tag_insert(&o, packet_tag(p->vlan));
     iov[0] = (struct iovec){&o, sizeof(o.vnet) + o.head_length};
     count = stream_slice(&c->stream, at + p->data + o.copied, p->data_length - o.copied, iov + 1);
-    if (writev(c->queue_fd, iov, (int)count + 1) < 0) {
+    if (writev(queue_for(c, &o), iov, (int)count + 1) < 0) {
         network_tally(&c->send_errors, 1);
         return;
     }

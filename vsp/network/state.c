@@ -279,6 +279,7 @@ static int shared_adopt(const struct saved *s, struct channel *c)
     n->shared.rndis = s->rndis;
     n->shared.vlan = s->vlan;
     n->shared.link_up = s->link_up;
+    atomic_store(&n->link_wanted, s->link_up);
     n->version = s->version;
     n->granted = s->granted;
     if (n->backend.coalesce)
