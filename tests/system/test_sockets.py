@@ -114,7 +114,7 @@ def check_end(run):
     run.wait_end(run.path)
     errors = run.machine.run(f"cat {run.path}.err")
     expect(not errors.strip(), errors[-300:])
-    left = run.machine.run(f"ls {SOCKET} 2>/dev/null; pidof vmwp; true")
+    left = run.machine.run(f"sleep 1; ls {SOCKET} 2>/dev/null; pidof vmwp; true")
     expect(not left.strip(), f"left behind: {left}")
     trouble = run.machine.run("dmesg | grep -E 'BUG:|WARNING|Oops|stall' | head -n 3; true")
     expect(not trouble, trouble)

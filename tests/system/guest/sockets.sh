@@ -1,13 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What a child of the tests of sockets does: it serves an echo on port 5000, talks to the host by
-# itself once, and then whenever a file system label says so; one line "@WORD ..." each.
+# What a child of the tests of sockets does: it serves an echo on port 5000, and talks to the host
+# by itself; one line "@WORD ..." each.
 #   @out      a service that is there
 #   @nobody   one on which nobody listens
 #   @refused  one that is not allowed
 #   @many     eight at once
 #   @facts    what the kernel complains of
-modprobe hv_sock
 /tests/talk echo vsock 5000 > /tmp/echo.log &
 echo "@out $(/tests/talk to vsock 6000 3000000) ."
 echo "@nobody $(/tests/talk to vsock 6001 10) ."
