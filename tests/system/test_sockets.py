@@ -88,8 +88,8 @@ def check_host(run):
     expect(run.talk(5000, 8000000) == "same 8000000", "less")
     took = time.monotonic() - begun
     run.talk(5001, 10, wanted=1)
-    out = run.machine.run(f"for i in 1 2 3 4 5 6 7 8; do /tests/talk to unix {SOCKET} 5000 500000 &"
-                          f" done; wait", 120)
+    out = run.machine.run(f"pids=; for i in 1 2 3 4 5 6 7 8; do /tests/talk to unix {SOCKET} 5000 "
+                          f"500000 & pids=\"$pids $!\"; done; wait $pids", 120)
     expect(out.count("same 500000") == 8, out)
     run.idle()
     return f"{8 / took:.0f} MB/s there and back"
