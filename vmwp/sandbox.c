@@ -22,15 +22,17 @@
 #include <termios.h>
 #include <unistd.h>
 #include "abi/mshv.h"
+#include "abi/vmbus/message.h"
 #include "lib/bits.h"
 
 #define NOBODY 65534U
 
 /*
  * A partition, its VPs, a client; files that are open already; chains of disk images, and three for
- * each channel of VMBus.
+ * each channel of VMBus. A guest that opens sockets and never forgets their channels keeps one
+ * for each of all ids that there are.
  */
-#define DESCRIPTORS(processors) ((processors) + 1024U)
+#define DESCRIPTORS(processors) ((processors) + 1024U + VMBUS_EVENT_FLAGS)
 #define MEMLOCK_SLACK           (64ULL << 20)
 
 /* Landlock (linux/landlock.h, which older headers do not have). */

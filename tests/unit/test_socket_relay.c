@@ -263,7 +263,7 @@ static void test_nobody_listens(void **state)
     start(50);
     fd = client("CONNECT 22\n");
     assert_int_equal(read(fd, &c, 1), 0);
-    assert_int_equal(withdrawn, 1);
+    await(&withdrawn, 1);
     assert_int_equal(devices[0].ops->open(devices[0].ctx, late, 0), -ENOENT);
     (void)close(fd);
     fd = client("CONNECT 22"); /* no end of the line */

@@ -44,6 +44,14 @@ void ic_save(struct ic *ic, struct save_writer *w)
     save_end(w, begin);
 }
 
+/* Nothing goes out before versions are offered, and an offer stands until it is answered. */
+static bool possible(const struct protocol *p)
+{
+    if (p->state == PROTOCOL_NEW)
+        return !p->in_flight;
+    return p->state != PROTOCOL_NEGOTIATING || p->in_flight;
+}
+
 int ic_load(struct ic *ic, struct save_reader *r)
 {
     struct protocol p = {0};
@@ -64,7 +72,7 @@ int ic_load(struct ic *ic, struct save_reader *r)
     frozen = load_max(r, 1, 1);
     copying = load_max(r, 1, 1);
     err = load_end(r);
-    if (err || kind != (unsigned)ic->kind)
+    if (err || kind != (unsigned)ic->kind || !possible(&p))
         return -EINVAL;
     (void)pthread_mutex_lock(&ic->lock);
     ic_begin(ic);
