@@ -103,6 +103,10 @@ struct partition {
 
     /* Reference time of this partition = clock_ref_from_tsc(tsc) - ref_base. */
     _Atomic uint64_t ref_base;
+    /* What the parent has set a TSC to last: where it stood at TSC 0 of the processor, and 1 + the
+     * index of that VP, or 0; under the lock. */
+    uint64_t tsc_origin;
+    uint32_t tsc_setter;
 
     /* Called on EOI of a level-triggered vector by any VP of this partition; may be NULL. */
     void (*eoi_hook)(struct vp *vp, uint8_t vector);

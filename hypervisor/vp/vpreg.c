@@ -7,6 +7,7 @@
 #include "hypervisor/partition/synthetic_msr.h"
 #include "hypervisor/sched/clock.h"
 #include "hypervisor/vp/vpreg_priv.h"
+#include "lib/bits.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 
@@ -116,11 +117,30 @@ static int tsc_get(struct vp *vp, uint32_t arg, uint32_t n, union hv_register_va
     return 0;
 }
 
-/* State, and not the guest's own write: TSC and TSC_ADJUST do not move each other. */
+/*
+ * State, and not the guest's own write: TSC and TSC_ADJUST do not move each other. A VMM sets one
+ * VP after the other to the same number, or to what it has saved of them one after the other; what
+ * differs by less than a second was meant to be equal, as the reference TSC page needs it.
+ */
 static int tsc_set(struct vp *vp, uint32_t arg, uint32_t n, const union hv_register_value *value)
 {
-    vendor_vp_shift_tsc(vp,
-                        value->reg64 - (partition_tsc(vp->partition) + vendor_vp_tsc_offset(vp)));
+    struct partition *p = vp->partition;
+    uint64_t origin, apart;
+
+    spin_lock(&p->lock);
+    vp_tsc_follow(vp);
+    origin = value->reg64 - partition_tsc(p) + p->properties.stood_tsc;
+    apart = origin - p->tsc_origin;
+    if (p->tsc_setter && p->tsc_setter != vp->index.v + 1 &&
+        min_u64(apart, 0 - apart) < clock_tsc_hz()) {
+        origin = p->tsc_origin;
+    } else {
+        p->tsc_origin = origin;
+        p->tsc_setter = vp->index.v + 1;
+    }
+    vendor_vp_shift_tsc(vp, origin - p->properties.stood_tsc - vendor_vp_tsc_offset(vp));
+    reference_tsc_update(vp);
+    spin_unlock(&p->lock);
     return 0;
 }
 

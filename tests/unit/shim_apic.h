@@ -181,11 +181,6 @@ uint64_t partition_ref_time(const struct partition *p)
     return clock_ref_from_tsc(shim.tsc) - p->ref_base;
 }
 
-uint64_t partition_tsc(const struct partition *p)
-{
-    return p->properties.time_frozen ? p->properties.frozen_tsc : shim.tsc;
-}
-
 struct vp *partition_vp(struct partition *p, uint32_t vp_index)
 {
     return vp_index < p->vp_count ? p->vps[vp_index] : NULL;

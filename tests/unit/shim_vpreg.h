@@ -33,6 +33,19 @@ hpa_t gpa_map_root(const struct gpa_map *map)
     return hpa(0x1000);
 }
 
+uint64_t partition_tsc(const struct partition *p)
+{
+    return p->properties.time_frozen ? p->properties.frozen_tsc : shim.tsc;
+}
+
+void vp_tsc_follow(struct vp *vp)
+{
+}
+
+void reference_tsc_update(struct vp *vp)
+{
+}
+
 void lazyeoi_enter(struct vp *vp, int vector)
 {
 }

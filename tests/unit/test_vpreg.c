@@ -396,11 +396,37 @@ static void apic_state(void **state)
     assert_int_equal(after.apic_ldr, 0x120008);
 }
 
+/* A VMM sets the TSC of one VP after the other. */
+static void tscs_stay_together(void **state)
+{
+    uint64_t origin;
+
+    shim.tsc = 50 * shim.tsc_hz;
+    assert_int_equal(set(HV_X64_REGISTER_TSC, 0), 0);
+    origin = vendor_vp_tsc_offset(vp);
+    vp->index.v = 1;
+    vendor_vp_shift_tsc(vp, 1234);
+    shim.tsc += shim.tsc_hz / 2;
+    assert_int_equal(set(HV_X64_REGISTER_TSC, 0), 0);
+    assert_int_equal(vendor_vp_tsc_offset(vp), origin);
+    assert_int_equal(get(HV_X64_REGISTER_TSC), shim.tsc_hz / 2);
+    /* A little ahead is the same; far apart is meant. */
+    assert_int_equal(set(HV_X64_REGISTER_TSC, shim.tsc_hz), 0);
+    assert_int_equal(vendor_vp_tsc_offset(vp), origin);
+    assert_int_equal(set(HV_X64_REGISTER_TSC, 3 * shim.tsc_hz), 0);
+    assert_int_equal(get(HV_X64_REGISTER_TSC), 3 * shim.tsc_hz);
+    /* So is what the same VP is set to twice. */
+    assert_int_equal(set(HV_X64_REGISTER_TSC, 3 * shim.tsc_hz + 5), 0);
+    assert_int_equal(get(HV_X64_REGISTER_TSC), 3 * shim.tsc_hz + 5);
+    vp->index.v = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(round_trips, setup),
         cmocka_unit_test_setup(refused, setup),
+        cmocka_unit_test_setup(tscs_stay_together, setup),
         cmocka_unit_test_setup(unknown_and_read_only, setup),
         cmocka_unit_test_setup(segments_and_tables, setup),
         cmocka_unit_test_setup(long_mode_in_any_order, setup),
