@@ -135,7 +135,9 @@ static void device_close(void *device, struct vmbus_channel *channel, unsigned s
     relay_wake(c->wake);
     (void)pthread_join(c->thread, NULL);
     (void)pthread_mutex_lock(&c->relay->lock);
-    c->state = CONNECTION_ENDED;
+    if (c->state ==
+        CONNECTION_OPEN) /* else the thread has said so, and it may be taken back by now */
+        c->state = CONNECTION_ENDED;
     c->relay->info.bytes_from_guest += c->stream.bytes_from_guest;
     c->relay->info.bytes_from_host += c->stream.bytes_from_host;
     (void)pthread_mutex_unlock(&c->relay->lock);
