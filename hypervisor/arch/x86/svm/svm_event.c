@@ -261,11 +261,25 @@ static void keep_shadow(struct vp *vp)
     }
 }
 
+/*
+ * The event that an exit cut off. TCG calls a virtual interrupt an exception there, with a vector
+ * that no exception may have at VMRUN; it leaves the request pending, which tells them apart.
+ */
+static uint64_t event_cut_off(const struct vp_arch *a)
+{
+    uint64_t info = a->vmcb->exit_int_info;
+
+    if (svm_is_tcg && (info & EVENT_TYPE_MASK) == EVENT_EXCEPTION &&
+        (a->vmcb->int_ctl & VINT_IRQ) && EVENT_VECTOR(info) == a->virq_vector)
+        return EVENT_INTR | EVENT_VALID | EVENT_VECTOR(info);
+    return info;
+}
+
 void svm_events_collect(struct vp *vp)
 {
     struct vp_arch *a = vp->arch;
     struct vmcb *c = a->vmcb;
-    uint64_t info = c->exit_int_info;
+    uint64_t info = event_cut_off(a);
     uint8_t tpr_class = (uint8_t)(c->int_ctl & 0xf);
     bool taken = virq_taken(a, info);
 
