@@ -46,7 +46,7 @@ trouble() {
 
 facts() {
     echo "@facts vmbus=$(dmesg | sed -n 's/.*Vmbus version:\([0-9.]*\).*/\1/p') disks=$(disks | wc -l)" \
-        "channels=$(find /sys/bus/vmbus/devices/*/channels/ -mindepth 1 -maxdepth 1 | wc -l)" \
+        "channels=$(find /sys/bus/vmbus/drivers/hv_storvsc/*/channels/ -mindepth 1 -maxdepth 1 | wc -l)" \
         "transfer=$(cat /sys/block/sda/queue/max_hw_sectors_kb)" \
         "trouble=$(trouble)" .
 }
