@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Checks of what happens to a child and its disks: they come and go, it starts anew, it stands still."""
 
-import re
 import time
 
 from bh.child import HOME

@@ -11,20 +11,18 @@ Children of a stock parent: the kernel module and the worker in one boot of the 
 Logs are kept in build/child/KERNEL/.
 """
 
-import argparse
-import os
 import pathlib
 import re
-import signal
 import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
-from bh import child, debian, initramfs, paths, report, vhost  # noqa: E402
-from machine import FAILURES, Machine, expect, expect_known  # noqa: E402 (paths come first)
+from bh import debian, initramfs, paths, vhost  # noqa: E402
+from machine import Machine, Trouble, expect  # noqa: E402 (paths come first)
 import scheduling  # noqa: E402
+import suite  # noqa: E402
 from workers import APPEND, Workers  # noqa: E402
 
 OURS = paths.BUILD / "child"
@@ -229,18 +227,10 @@ def build_image(kernel):
     stress = debian.Cache().root("stress", ["stress-ng"])
     guest = initramfs.build(kernel, wished=(), files=[("/tests/run.sh", HERE / "guest/child.sh")],
                             programs=("stress-ng",), root=stress)
-    initrd = OURS / f"child-{kernel}.img"
-    paths.write_whole(initrd, guest)
-    pairs = dict(child.files(kernel))
-    pairs[f"{child.HOME}/initrd.img"] = initrd
-    pairs["/tests/guest-tests.bin"] = paths.BUILD / "tests/guest/guest-tests.bin"
-    for name in ("run.sh", "checks.sh"):
-        pairs[f"/tests/{name}"] = HERE / "guest" / name
-    image = OURS / f"parent-{kernel}.img"
     clocks = debian.Cache().root("cyclictest", ["rt-tests", "libnuma1", "libc6"], closure=False)
-    paths.write_whole(image, initramfs.build(kernel, files=list(pairs.items()), compress=False,
-                                             programs=("cyclictest",), root=clocks))
-    return image
+    flat = paths.BUILD / "tests/guest/guest-tests.bin"
+    return suite.parent_image(OURS, kernel, kernel, guest, {"/tests/guest-tests.bin": flat},
+                              programs=("cyclictest",), root=clocks)
 
 
 def run_parent(kernel, args, said):
@@ -251,47 +241,11 @@ def run_parent(kernel, args, said):
         machine.start(BOOT_S)
         machine.run("insmod /usr/lib/bulkhead/bulkhead-vid.ko")
         run = Workers(machine, args.all)
-        for name, check in CHECKS.items():
-            wanted = args.checks or (CHECKS if args.all else SHORT)
-            if not any(name.startswith(c) for c in wanted):
-                continue
-            begun = time.monotonic()
-            try:
-                remark = check(run)
-            except FAILURES as problem:
-                said.say("FAIL", f"child/{kernel}/{name}", machine.told(problem))
-                machine.run("killall -KILL vmwp; true")
-                continue
-            said.passed(f"child/{kernel}/{name}", time.monotonic() - begun, remark)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checks", nargs="*", metavar="CHECK", help=", ".join(CHECKS))
-    parser.add_argument("--all", action="store_true", help="the long form, on all kernels")
-    parser.add_argument("--kernel", action="append", choices=sorted(debian.KERNELS))
-    parser.add_argument("--smp", type=int, default=vhost.Config.smp, metavar="N")
-    parser.add_argument("--hv-options", default="", metavar="TEXT")
-    args = parser.parse_args()
-    expect_known(parser, args.checks, CHECKS)
-    said = report.Report()
-    for kernel in args.kernel or (["6.1-cloud", "7.3-cloud"] if args.all else ["6.1-cloud"]):
-        try:
-            run_parent(kernel, args, said)
-        except FAILURES as problem:
-            said.say("FAIL", f"child/{kernel}", str(problem).splitlines()[0])
-    print(said.closing())
-    return 1 if said.failed else 0
+        wanted = args.checks or (() if args.all else SHORT)
+        suite.run_checks(machine, f"child/{kernel}", CHECKS, wanted, run, said,
+                         clean_up=run.kill_all)
 
 
 if __name__ == "__main__":
-    os.chdir(TREE)
-    # Ends like by Ctrl-C, so that no machine is left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        sys.exit(main())
-    except (debian.FetchError, initramfs.ImageError) as problem:
-        sys.exit(f"child: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    suite.main("child", __doc__, CHECKS, run_parent, kernel_option="--kernel",
+               more=lambda parser: parser.add_argument("--hv-options", default="", metavar="TEXT"))

@@ -11,21 +11,19 @@ the parent, over which the test tells it what to do.
 Logs are kept in build/network/.
 """
 
-import argparse
 import json
-import os
 import pathlib
 import re
-import signal
 import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
-from bh import child, debian, initramfs, paths, report, vhost  # noqa: E402
-from machine import FAILURES, Machine, expect, expect_known  # noqa: E402 (paths come first)
+from bh import child, debian, initramfs, paths, vhost  # noqa: E402
+from machine import Machine, expect  # noqa: E402 (paths come first)
 from storage import control  # noqa: E402
+import suite  # noqa: E402
 from workers import APPEND, Workers  # noqa: E402
 
 OURS = paths.BUILD / "network"
@@ -64,6 +62,10 @@ class Network(Workers):
         status, out = self.machine.status_of(f"vmwpctl {self.path}.ctl {words}")
         expect(status == wanted, f"vmwpctl {words}: {status}: {out[-300:]}")
         return out
+
+    def tell(self):
+        """Prints the last words of the worker and of the child."""
+        print(self.machine.run(f"tail -n 5 {self.path}.err; tail -n 12 {self.path}.log; true")[-1500:])
 
     def counters(self, place=0):
         networks = json.loads(self.ctl("counters"))["networks"]
@@ -299,17 +301,8 @@ def build_image(child_kernel):
     tools = debian.Cache().root("network-tests", packages)
     inner = initramfs.build(child_kernel, modules=MODULES, wished=(), programs=PROGRAMS, root=tools,
                             files=[("/tests/run.sh", HERE / "guest/network.sh")])
-    initrd = OURS / f"child-{child_kernel}.img"
-    paths.write_whole(initrd, inner)
-    pairs = dict(child.files("6.1-cloud", child_kernel))
-    pairs[f"{child.HOME}/initrd.img"] = initrd
-    for name in ("run.sh", "checks.sh"):
-        pairs[f"/tests/{name}"] = HERE / "guest" / name
-    image = OURS / f"parent-{child_kernel}.img"
-    paths.write_whole(image, initramfs.build("6.1-cloud", modules=("ext4", "tun", "8021q"),
-                                             compress=False, programs=PROGRAMS, root=tools,
-                                             files=list(pairs.items())))
-    return image
+    return suite.parent_image(OURS, "6.1-cloud", child_kernel, inner, programs=PROGRAMS, root=tools,
+                              modules=("ext4", "tun", "8021q"))
 
 
 def run_parent(child_kernel, args, said):
@@ -322,46 +315,9 @@ def run_parent(child_kernel, args, said):
                     "[ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200")
         run = Network(machine, args.all, child_kernel)
         run.begin()
-        for name, check in CHECKS.items():
-            if args.checks and not any(name.startswith(c) for c in args.checks):
-                continue
-            begun = time.monotonic()
-            try:
-                remark = check(run)
-            except FAILURES as problem:
-                said.say("FAIL", f"network/{child_kernel}/{name}", str(problem).splitlines()[0][:700])
-                print(machine.run(f"tail -n 5 {run.path}.err; tail -n 12 {run.path}.log; true")[-1500:])
-                continue
-            said.passed(f"network/{child_kernel}/{name}", time.monotonic() - begun, remark)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checks", nargs="*", metavar="CHECK", help=", ".join(CHECKS))
-    parser.add_argument("--all", action="store_true", help="the long form")
-    parser.add_argument("--child", action="append", choices=sorted(debian.KERNELS),
-                        help="the children's kernel")
-    parser.add_argument("--smp", type=int, default=vhost.Config.smp, metavar="N")
-    args = parser.parse_args()
-    expect_known(parser, args.checks, CHECKS)
-    said = report.Report()
-    for kernel in args.child or (["6.1-cloud", "7.3-cloud"] if args.all else ["6.1-cloud"]):
-        try:
-            run_parent(kernel, args, said)
-        except FAILURES as problem:
-            said.say("FAIL", f"network/{kernel}", str(problem).splitlines()[0])
-    print(said.closing())
-    return 1 if said.failed else 0
+        suite.run_checks(machine, f"network/{child_kernel}", CHECKS, args.checks, run, said,
+                         clean_up=run.tell)
 
 
 if __name__ == "__main__":
-    os.chdir(TREE)
-    # Ends like by Ctrl-C, so that no machine is left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        sys.exit(main())
-    except (debian.FetchError, initramfs.ImageError) as problem:
-        sys.exit(f"network: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    suite.main("network", __doc__, CHECKS, run_parent)

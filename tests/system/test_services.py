@@ -10,12 +10,9 @@ Integration services: a child with Debian's kernel and daemons, asked by vmwpctl
 Logs are kept in build/services/.
 """
 
-import argparse
 import json
-import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -23,9 +20,10 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
-from bh import child, debian, disk, initramfs, paths, report, vhost  # noqa: E402
-from machine import FAILURES, Machine, expect, expect_known  # noqa: E402 (paths come first)
+from bh import child, debian, disk, initramfs, paths, vhost  # noqa: E402
+from machine import Machine, expect  # noqa: E402 (paths come first)
 from storage import control, section  # noqa: E402
+import suite  # noqa: E402
 from workers import APPEND, Workers  # noqa: E402
 
 OURS = paths.BUILD / "services"
@@ -222,28 +220,19 @@ def build_clock():
 
 def build_image(child_kernel):
     """The parent's image, with a child's that holds the daemons."""
-    release, _, suite = debian.KERNELS[child_kernel]
+    release, _, backports = debian.KERNELS[child_kernel]
     clock = build_clock()
     cache = debian.Cache()
-    tools = cache.chosen("services-daemons", ["hyperv-daemons", suite or release],
-                         lambda apt: apt.closure(["hyperv-daemons"], suite), release)
+    tools = cache.chosen("services-daemons", ["hyperv-daemons", backports or release],
+                         lambda apt: apt.closure(["hyperv-daemons"], backports), release)
     inner = initramfs.build(child_kernel, modules=MODULES, wished=(),
                             programs=DAEMONS[child_kernel], root=tools,
                             files=[("/tests/run.sh", HERE / "guest/services.sh"),
                                    ("/tests/clock", clock)])
-    initrd = OURS / f"child-{child_kernel}.img"
-    paths.write_whole(initrd, inner)
-    pairs = dict(child.files("6.1-cloud", child_kernel))
-    pairs[f"{child.HOME}/initrd.img"] = initrd
-    pairs["/tests/clock"] = clock
-    pairs["/tests/disk.img"] = empty_disk()
-    for name in ("run.sh", "checks.sh"):
-        pairs[f"/tests/{name}"] = HERE / "guest" / name
-    image = OURS / f"parent-{child_kernel}.img"
-    paths.write_whole(image, initramfs.build(
-        "6.1-cloud", compress=False, files=list(pairs.items()), programs=("e2fsck",),
-        root=cache.root("services-tools", ["e2fsprogs"])))
-    return image
+    return suite.parent_image(OURS, "6.1-cloud", child_kernel, inner,
+                              {"/tests/clock": clock, "/tests/disk.img": empty_disk()},
+                              programs=("e2fsck",),
+                              root=cache.root("services-tools", ["e2fsprogs"]))
 
 
 def empty_disk():
@@ -263,46 +252,8 @@ def run_parent(child_kernel, args, said):
         machine.run(f"insmod {child.HOME}/bulkhead-vid.ko; cp /tests/disk.img /tmp/")
         run = Services(machine, args.all, child_kernel)
         run.begin()
-        for name, check in CHECKS.items():
-            if args.checks and not any(name.startswith(c) for c in args.checks):
-                continue
-            begun = time.monotonic()
-            try:
-                remark = check(run)
-            except FAILURES as problem:
-                said.say("FAIL", f"services/{child_kernel}/{name}",
-                         str(problem).splitlines()[0][:500])
-                continue
-            said.passed(f"services/{child_kernel}/{name}", time.monotonic() - begun, remark)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checks", nargs="*", metavar="CHECK", help=", ".join(CHECKS))
-    parser.add_argument("--all", action="store_true", help="the long form")
-    parser.add_argument("--child", action="append", choices=sorted(DAEMONS),
-                        help="the child's kernel")
-    parser.add_argument("--smp", type=int, default=vhost.Config.smp, metavar="N")
-    args = parser.parse_args()
-    expect_known(parser, args.checks, CHECKS)
-    said = report.Report()
-    for kernel in args.child or (sorted(DAEMONS) if args.all else ["6.1-cloud"]):
-        try:
-            run_parent(kernel, args, said)
-        except FAILURES as problem:
-            said.say("FAIL", f"services/{kernel}", str(problem).splitlines()[0])
-    print(said.closing())
-    return 1 if said.failed else 0
+        suite.run_checks(machine, f"services/{child_kernel}", CHECKS, args.checks, run, said)
 
 
 if __name__ == "__main__":
-    os.chdir(TREE)
-    # Ends like by Ctrl-C, so that no machine is left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        sys.exit(main())
-    except (debian.FetchError, initramfs.ImageError, disk.DiskError) as problem:
-        sys.exit(f"services: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    suite.main("services", __doc__, CHECKS, run_parent, choices=DAEMONS)

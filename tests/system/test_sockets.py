@@ -10,11 +10,8 @@ Sockets between a child and its parent: echoes both ways, what is not allowed, a
 Logs are kept in build/sockets/.
 """
 
-import argparse
 import json
-import os
 import pathlib
-import signal
 import subprocess
 import sys
 import time
@@ -22,9 +19,10 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
-from bh import child, debian, initramfs, paths, report, vhost  # noqa: E402 (the path comes first)
-from machine import FAILURES, Machine, expect, expect_known  # noqa: E402
+from bh import child, initramfs, paths, vhost  # noqa: E402 (the path comes first)
+from machine import Machine, expect  # noqa: E402
 from storage import control  # noqa: E402
+import suite  # noqa: E402
 from workers import APPEND, Workers  # noqa: E402
 
 OURS = paths.BUILD / "sockets"
@@ -133,17 +131,7 @@ def build_image(child_kernel):
     inner = initramfs.build(child_kernel, modules=("hv_sock",), wished=(),
                             files=[("/tests/run.sh", HERE / "guest/sockets.sh"),
                                    ("/tests/talk", program)])
-    initrd = OURS / f"child-{child_kernel}.img"
-    paths.write_whole(initrd, inner)
-    pairs = dict(child.files("6.1-cloud", child_kernel))
-    pairs[f"{child.HOME}/initrd.img"] = initrd
-    pairs["/tests/talk"] = program
-    for name in ("run.sh", "checks.sh"):
-        pairs[f"/tests/{name}"] = HERE / "guest" / name
-    image = OURS / f"parent-{child_kernel}.img"
-    paths.write_whole(image, initramfs.build("6.1-cloud", compress=False,
-                                             files=list(pairs.items())))
-    return image
+    return suite.parent_image(OURS, "6.1-cloud", child_kernel, inner, {"/tests/talk": program})
 
 
 def run_parent(child_kernel, args, said):
@@ -154,45 +142,8 @@ def run_parent(child_kernel, args, said):
         machine.run(f"insmod {child.HOME}/bulkhead-vid.ko")
         run = Sockets(machine, args.all)
         run.begin()
-        for name, check in CHECKS.items():
-            if args.checks and not any(name.startswith(c) for c in args.checks):
-                continue
-            begun = time.monotonic()
-            try:
-                remark = check(run)
-            except FAILURES as problem:
-                said.say("FAIL", f"sockets/{child_kernel}/{name}",
-                         str(problem).splitlines()[0][:500])
-                continue
-            said.passed(f"sockets/{child_kernel}/{name}", time.monotonic() - begun, remark)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checks", nargs="*", metavar="CHECK", help=", ".join(CHECKS))
-    parser.add_argument("--all", action="store_true", help="children with both kernels")
-    parser.add_argument("--child", action="append", choices=KERNELS, help="the child's kernel")
-    parser.add_argument("--smp", type=int, default=vhost.Config.smp, metavar="N")
-    args = parser.parse_args()
-    expect_known(parser, args.checks, CHECKS)
-    said = report.Report()
-    for kernel in args.child or (KERNELS if args.all else KERNELS[:1]):
-        try:
-            run_parent(kernel, args, said)
-        except FAILURES as problem:
-            said.say("FAIL", f"sockets/{kernel}", str(problem).splitlines()[0])
-    print(said.closing())
-    return 1 if said.failed else 0
+        suite.run_checks(machine, f"sockets/{child_kernel}", CHECKS, args.checks, run, said)
 
 
 if __name__ == "__main__":
-    os.chdir(TREE)
-    # Ends like by Ctrl-C, so that no machine is left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        sys.exit(main())
-    except (debian.FetchError, initramfs.ImageError) as problem:
-        sys.exit(f"sockets: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    suite.main("sockets", __doc__, CHECKS, run_parent, choices=suite.KERNELS)

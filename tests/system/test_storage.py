@@ -10,22 +10,19 @@ Disks of children over VMBus: stock kernels, the worker, images of every format,
 Logs are kept in build/storage/.
 """
 
-import argparse
-import os
 import pathlib
 import re
-import signal
 import sys
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
-from bh import child, debian, disk, guest, initramfs, paths, report, vhost  # noqa: E402
+from bh import child, debian, disk, guest, initramfs, paths, vhost  # noqa: E402
 import storage_data  # noqa: E402
 import storage_life  # noqa: E402
 import storage_sandbox  # noqa: E402
-from machine import FAILURES, Machine, expect, expect_known  # noqa: E402 (paths come first)
+from machine import Machine, expect  # noqa: E402 (paths come first)
+import suite  # noqa: E402
 from storage import SCRATCH, Storage, section  # noqa: E402
 
 OURS = paths.BUILD / "storage"
@@ -109,17 +106,9 @@ def build_image(child_kernel):
     tools = debian.Cache().root("storage-tests", ["fio", "util-linux", "kexec-tools"])
     inner = initramfs.build(child_kernel, modules=MODULES, wished=(), programs=PROGRAMS, root=tools,
                             files=[("/tests/run.sh", HERE / "guest/storage.sh")])
-    initrd = OURS / f"child-{child_kernel}.img"
-    paths.write_whole(initrd, inner)
-    pairs = dict(child.files("6.1-cloud", child_kernel))
-    pairs[f"{child.HOME}/initrd.img"] = initrd
-    for name in ("run.sh", "checks.sh"):
-        pairs[f"/tests/{name}"] = HERE / "guest" / name
-    pairs["/tests/vmwp-hostile"] = paths.BUILD / "tests/vmwp/vmwp-hostile"
-    image = OURS / f"parent-{child_kernel}.img"
-    paths.write_whole(image, initramfs.build("6.1-cloud", modules=("ext4",), compress=False,
-                                             files=list(pairs.items())))
-    return image
+    hostile = paths.BUILD / "tests/vmwp/vmwp-hostile"
+    return suite.parent_image(OURS, "6.1-cloud", child_kernel, inner,
+                              {"/tests/vmwp-hostile": hostile}, modules=("ext4",))
 
 
 def scratch():
@@ -141,46 +130,9 @@ def run_parent(child_kernel, args, said):
         machine.run(f"insmod {child.HOME}/bulkhead-vid.ko; mkdir -p {SCRATCH} && "
                     f"mount -t ext4 /dev/vdb {SCRATCH}")
         run = Storage(machine, args.all, child_kernel)
-        for name, check in CHECKS.items():
-            if args.checks and not any(name.startswith(c) for c in args.checks):
-                continue
-            begun = time.monotonic()
-            try:
-                remark = check(run)
-            except FAILURES as problem:
-                said.say("FAIL", f"storage/{child_kernel}/{name}", machine.told(problem))
-                machine.run("killall -KILL vmwp; true")
-                continue
-            said.passed(f"storage/{child_kernel}/{name}", time.monotonic() - begun, remark)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checks", nargs="*", metavar="CHECK", help=", ".join(CHECKS))
-    parser.add_argument("--all", action="store_true", help="the long form")
-    parser.add_argument("--child", action="append", choices=sorted(debian.KERNELS),
-                        help="the children's kernel")
-    parser.add_argument("--smp", type=int, default=vhost.Config.smp, metavar="N")
-    args = parser.parse_args()
-    expect_known(parser, args.checks, CHECKS)
-    said = report.Report()
-    for kernel in args.child or (["6.1-cloud", "7.3-cloud"] if args.all else ["6.1-cloud"]):
-        try:
-            run_parent(kernel, args, said)
-        except FAILURES as problem:
-            said.say("FAIL", f"storage/{kernel}", str(problem).splitlines()[0])
-    print(said.closing())
-    return 1 if said.failed else 0
+        suite.run_checks(machine, f"storage/{child_kernel}", CHECKS, args.checks, run, said,
+                         clean_up=run.kill_all)
 
 
 if __name__ == "__main__":
-    os.chdir(TREE)
-    # Ends like by Ctrl-C, so that no machine is left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        sys.exit(main())
-    except (debian.FetchError, initramfs.ImageError, disk.DiskError) as problem:
-        sys.exit(f"storage: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    suite.main("storage", __doc__, CHECKS, run_parent)

@@ -61,3 +61,6 @@ class Workers:
 
     def kill(self, path, how="TERM"):
         self.machine.run(f"kill -{how} $(cat {path}.pid)")
+
+    def kill_all(self):
+        self.machine.run("killall -KILL vmwp; true")
