@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include "disk/disk_priv.h"
 #include "lib/bits.h"
+#include "lib/hosted/thread.h"
 
 /*
  * The thread of a disk: all that may block or changes tables, one request at a time. What it has
@@ -334,18 +334,13 @@ void slow_submit(struct disk *disk, struct disk_request *request)
 
 int slow_start(struct disk *disk)
 {
-    sigset_t all, before;
     int err;
 
     if (disk->thread_runs)
         return 0;
-    /* Signals are the program's, and none of its handlers runs here. */
     if (!disk->bounce && posix_memalign(&disk->bounce, BOUNCE_ALIGN, BOUNCE_BYTES) != 0)
         return -ENOMEM;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = -pthread_create(&disk->thread, NULL, slow_main, disk);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    err = thread_start(&disk->thread, slow_main, disk);
     disk->thread_runs = !err;
     return err;
 }

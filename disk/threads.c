@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* preadv2, RWF_DSYNC */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include "disk/disk_priv.h"
+#include "lib/hosted/thread.h"
 
 /* The engine where io_uring is forbidden: a few threads that block. */
 
@@ -110,7 +110,6 @@ static void pool_destroy(struct disk_queue *q)
 static int pool_create(struct disk_queue *q, unsigned parts)
 {
     struct pool *pool = calloc(1, sizeof(*pool));
-    sigset_t all, before;
     int err = 0;
 
     if (!pool)
@@ -119,11 +118,8 @@ static int pool_create(struct disk_queue *q, unsigned parts)
     q->engine_state = pool;
     (void)pthread_mutex_init(&pool->lock, NULL);
     (void)pthread_cond_init(&pool->work, NULL);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     for (; pool->count < THREADS && !err; pool->count += !err)
-        err = -pthread_create(&pool->thread[pool->count], NULL, pool_main, pool);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+        err = thread_start(&pool->thread[pool->count], pool_main, pool);
     if (pool->count > 0)
         return 0;
     pool_destroy(q);

@@ -3,12 +3,12 @@
 #include "vmbus/server.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "lib/bits.h"
+#include "lib/hosted/thread.h"
 #include "vmbus/server_priv.h"
 
 /* The channel of an offer: it stands where the recorder does not reach. */
@@ -169,18 +169,6 @@ static void *server_thread(void *arg)
     return NULL;
 }
 
-static int thread_start(struct vmbus_server *server)
-{
-    sigset_t all, before;
-    int err;
-
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = pthread_create(&server->thread, NULL, server_thread, server);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -err;
-}
-
 static bool is_memory(void *ctx, uint64_t gpa, uint64_t length)
 {
     const struct vmbus_server *server = ctx;
@@ -219,7 +207,7 @@ int vmbus_server_create(struct vmbus_server **out, const struct vmbus_server_con
     server->recorder = vmbus_recorder_create();
     err = server->recorder ? vmbus_core_create(&server->core, &core) : -ENOMEM;
     if (!err)
-        err = thread_start(server);
+        err = thread_start(&server->thread, server_thread, server);
     if (err)
         server_free(server);
     else

@@ -3,12 +3,12 @@
 #include "vsp/ic/ic.h"
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "lib/bits.h"
+#include "lib/hosted/thread.h"
 #include "vsp/ic/ic_priv.h"
 
 /* The life of a service, its thread, and what the worker asks of it. */
@@ -139,18 +139,6 @@ static void *ic_thread(void *arg)
     return NULL;
 }
 
-static int thread_start(struct ic *ic)
-{
-    sigset_t all, before;
-    int err;
-
-    (void)sigfillset(&all); /* signals are for the threads of the worker */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = pthread_create(&ic->thread, NULL, ic_thread, ic);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -err;
-}
-
 static int device_open(void *device, struct vmbus_channel *channel, unsigned sub)
 {
     struct ic *ic = device;
@@ -163,7 +151,7 @@ static int device_open(void *device, struct vmbus_channel *channel, unsigned sub
         if (!ic->loaded || !vmbus_channel_restored(channel))
             ic_begin(ic);
         ic->loaded = false;
-        err = thread_start(ic);
+        err = thread_start(&ic->thread, ic_thread, ic);
         if (err)
             ic->channel = NULL;
     }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* pthread_setname_np() */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "vsp/network/network_priv.h"
+#include "lib/hosted/thread.h"
 
 /*
  * A channel and its thread: packets of the guest and frames for it, in batches in turn; the guest
@@ -217,17 +217,12 @@ void network_channel_free(struct channel *c)
 }
 
 /* Returns when the thread has all it needs, or has ended for want of it. */
-static int thread_start(struct channel *c)
+static int channel_start(struct channel *c)
 {
-    sigset_t all, before;
-    int err;
+    int err = thread_start(&c->thread, channel_thread, c);
 
-    (void)sigfillset(&all); /* signals are for the threads of the worker */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = pthread_create(&c->thread, NULL, channel_thread, c);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (err)
-        return -err;
+        return err;
     while (sem_wait(&c->started) < 0)
         ;
     if (c->start_error)
@@ -270,7 +265,7 @@ int network_channel_create(struct channel **out, struct network *n, struct vmbus
     if (!err && n->saved && vmbus_channel_restored(vmbus))
         err = saved_adopt(n->saved, c);
     if (!err)
-        err = thread_start(c);
+        err = channel_start(c);
     if (err)
         network_channel_free(c);
     else

@@ -2,13 +2,13 @@
 #define _GNU_SOURCE /* pthread_setname_np() */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "lib/bits.h"
+#include "lib/hosted/thread.h"
 #include "vsp/socket/socket_priv.h"
 
 /* A connection while its channel is open: a thread that relays. */
@@ -25,18 +25,6 @@ void relay_drain(int fd)
     eventfd_t count;
 
     (void)eventfd_read(fd, &count);
-}
-
-int relay_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg)
-{
-    sigset_t all, before;
-    int err;
-
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = pthread_create(thread, NULL, run, arg);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -err;
 }
 
 /* Who has asked for the guest hears that it has answered. */
@@ -116,7 +104,7 @@ static int device_open(void *device, struct vmbus_channel *channel, unsigned sub
         c->stop = false;
         c->state = CONNECTION_OPEN;
         stream_init(&c->stream, channel, c->fd);
-        err = relay_thread_start(&c->thread, connection_thread, c);
+        err = thread_start(&c->thread, connection_thread, c);
         if (err)
             c->state = CONNECTION_ENDED;
     }

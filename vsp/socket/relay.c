@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "vsp/socket/socket_priv.h"
+#include "lib/hosted/thread.h"
 
 /* The life of a relay. */
 
@@ -44,7 +45,7 @@ int relay_start(struct relay **out, const struct relay_config *config)
             err = event(&r->connection[i].wake);
     }
     if (!err)
-        err = relay_thread_start(&r->thread, manager_thread, r);
+        err = thread_start(&r->thread, manager_thread, r);
     if (err)
         relay_free(r);
     else

@@ -92,8 +92,6 @@ struct relay {
 /** The device is the connection. */
 extern const struct vmbus_device_ops connection_ops;
 
-/** Start a thread that no signal of the process reaches. -errno. */
-int relay_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg);
 void relay_wake(int fd);
 void relay_drain(int fd);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* pthread_setname_np() */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -9,6 +8,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include "vsp/storage/storage_priv.h"
+#include "lib/hosted/thread.h"
 
 /*
  * A channel and its thread: packets are taken in batches, the disks are told once for a batch, and
@@ -381,17 +381,12 @@ static void restore(struct channel *c, const struct saved_channel *saved)
 }
 
 /* Returns when the thread has all it needs, or has ended for want of it. */
-static int thread_start(struct channel *c)
+static int channel_start(struct channel *c)
 {
-    sigset_t all, before;
-    int err;
+    int err = thread_start(&c->thread, channel_thread, c);
 
-    (void)sigfillset(&all); /* signals are for the threads of the worker */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = pthread_create(&c->thread, NULL, channel_thread, c);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (err)
-        return -err;
+        return err;
     while (sem_wait(&c->started) < 0)
         ;
     if (c->start_error)
@@ -417,7 +412,7 @@ int channel_create(struct channel **out, struct storage *s, struct vmbus_channel
             restore(c, saved);
         atomic_store(&c->version, c->protocol.version);
         atomic_store(&c->broken, broken(c));
-        err = thread_start(c);
+        err = channel_start(c);
     }
     if (err) {
         channel_free(c);
