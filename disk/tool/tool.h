@@ -7,41 +7,14 @@
 #include <stdio.h>
 #include "disk/disk_priv.h"
 #include "lib/hosted/output.h"
+#include "lib/hosted/verbs.h"
 
 /* What the verbs of bhdisk share. */
 
-enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_ERRORS, EXIT_REPAIRED };
-
-#define VERB_OPTIONS 10
-
-/** An option of a verb: what parses it and what --help says of it. */
-struct verb_option {
-    const char *name;  /* NULL ends the list */
-    const char *value; /* what it is followed by; NULL: nothing */
-    char letter;       /* what verb_next() returns */
-    const char *help;
-};
-
-/** A verb has a file of its own and a row in main.c. run() gets its arguments, the verb first. */
-struct verb {
-    const char *name;
-    const char *arguments;
-    const char *purpose;
-    int (*run)(int argc, char **argv);
-    struct verb_option option[VERB_OPTIONS];
-};
+enum { EXIT_ERRORS = EXIT_OWN, EXIT_REPAIRED };
 
 extern const struct verb verb_create, verb_info, verb_check, verb_resize, verb_convert,
     verb_compact, verb_merge, verb_set_parent;
-
-/** The next option's letter; 0: there is none. Ends the program at --help and at an option that is
- * unknown. */
-char verb_next(const struct verb *v, int argc, char **argv);
-
-/** Print a sentence on standard error: EXIT_FAILED. */
-int tool_fail(const struct problem *why);
-/** The same of words that make no sense: EXIT_USAGE. `v` NULL: there is no verb yet. */
-__attribute__((format(printf, 2, 3))) int tool_usage(const struct verb *v, const char *fmt, ...);
 
 /* text.c */
 

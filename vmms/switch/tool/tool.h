@@ -3,45 +3,16 @@
 #define VMMS_SWITCH_TOOL_TOOL_H
 
 #include <jansson.h>
+#include "lib/hosted/verbs.h"
 #include "vmms/switch/switch_priv.h"
 
 /* What the verbs of bhswitch share. */
-
-enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE };
-
-#define VERB_OPTIONS 20
-
-/** An option of a verb: what parses it and what --help says of it. */
-struct verb_option {
-    const char *name;  /* NULL ends the list */
-    const char *value; /* what it is followed by; NULL: nothing */
-    char letter;       /* what verb_next() returns */
-    const char *help;
-};
-
-/** A verb has a file of its own and a row in main.c. run() gets its arguments, the verb first. */
-struct verb {
-    const char *name;
-    const char *arguments;
-    const char *purpose;
-    int (*run)(int argc, char **argv);
-    struct verb_option option[VERB_OPTIONS];
-};
 
 extern const struct verb verb_create, verb_delete, verb_list, verb_show, verb_connect,
     verb_disconnect, verb_set, verb_clean;
 
 /** Where the store is. */
 extern const char *tool_folder;
-
-/** The next option's letter; 0: there is none. Ends the program at --help and at an option that is
- * unknown. */
-char verb_next(const struct verb *v, int argc, char **argv);
-
-/** Print a sentence on standard error: EXIT_FAILED. */
-int tool_fail(const struct problem *why);
-/** The same of words that make no sense: EXIT_USAGE. `v` NULL: there is no verb yet. */
-__attribute__((format(printf, 2, 3))) int tool_usage(const struct verb *v, const char *fmt, ...);
 
 /** Copies a name; false: it is too long to be one. */
 bool name_take(char out[SWITCH_NAME_MAX + 1], const char *text);
