@@ -10,6 +10,7 @@ A parent partition under test: commands by its console, dumps by the hypervisor'
 import os
 import re
 import tempfile
+import time
 
 from bh import stream, vhost
 
@@ -30,6 +31,19 @@ class Trouble(Exception):
 def expect(condition, text):
     if not condition:
         raise Trouble(text)
+
+
+def wait_until(condition, text, timeout_s=20):
+    """Waits until a function says that something holds; what it throws meanwhile says that not."""
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            if condition():
+                return
+        except FAILURES:
+            pass
+        expect(time.monotonic() < end, text)
+        time.sleep(0.2)
 
 
 def expect_known(parser, wanted, names):

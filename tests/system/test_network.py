@@ -21,7 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
 from bh import child, debian, initramfs, paths, vhost  # noqa: E402
-from machine import Machine, expect  # noqa: E402 (paths come first)
+from machine import Machine, expect, wait_until  # noqa: E402 (paths come first)
 from storage import control  # noqa: E402
 import suite  # noqa: E402
 from workers import APPEND, Workers  # noqa: E402
@@ -35,6 +35,7 @@ NET = "192.168.77"
 PARENT, CHILD = f"{NET}.1", f"{NET}.2"
 TAP = "bht0"
 MAC = "02:00:00:00:77:02"
+RETRY = "retry=100,interval=0.1"  # of socat: until somebody listens
 
 
 def network(tap, **options):
@@ -123,12 +124,12 @@ def both_ways(run, mib):
     wanted = run.machine.run(f"{data} | md5sum", patience).split()[0]
     run.child("rm -f /tmp/sum")
     run.child("(socat -u TCP-LISTEN:9,reuseaddr - | md5sum > /tmp/sum) > /dev/null 2>&1 &")
-    run.machine.run(f"sleep 0.5; {data} | socat -u - TCP:{CHILD}:9", patience)
+    run.machine.run(f"{data} | socat -u - TCP:{CHILD}:9,{RETRY}", patience)
     got = run.child("for i in $(seq 100); do [ -s /tmp/sum ] && break; usleep 100000; done; "
                     "cat /tmp/sum").split()[0]
     expect(got == wanted, f"to the child: {got}, not {wanted}")
     run.child(f"({data} | socat -u - TCP-LISTEN:10,reuseaddr) > /dev/null 2>&1 &")
-    got = run.machine.run(f"sleep 0.5; socat -u TCP:{CHILD}:10 - | md5sum", patience).split()[0]
+    got = run.machine.run(f"socat -u TCP:{CHILD}:10,{RETRY} - | md5sum", patience).split()[0]
     expect(got == wanted, f"from the child: {got}, not {wanted}")
 
 
@@ -168,7 +169,9 @@ def check_udp(run):
 
 def check_ipv6(run):
     run.child("ip -6 address add fd00:77::2/64 dev eth0")
-    run.machine.run(f"ip -6 address add fd00:77::1/64 dev {TAP}; sleep 3")
+    run.machine.run(f"ip -6 address add fd00:77::1/64 dev {TAP}")
+    wait_until(lambda: run.machine.status_of("ping -6 -c 1 -W 1 fd00:77::2")[0] == 0,
+               "the child is not reached by IPv6")
     rates = [json.loads(run.machine.run(f"iperf3 -6 -J -c fd00:77::2 -t 1 {more}", 40))["end"]
              ["sum_received"]["bits_per_second"] / 1e6 for more in ("", "-R")]
     expect(min(rates) > 1, str(rates))
@@ -200,16 +203,22 @@ def check_vlan(run):
     return f"{json.loads(out)['end']['sum_received']['bits_per_second'] / 1e6:.0f} Mbit/s"
 
 
+def wait_mtu(run, mtu):
+    wait_until(lambda: run.child("cat /sys/class/net/eth0/mtu", 5) == str(mtu),
+               f"the child's MTU is not {mtu}", 60)
+    run.reachable()
+
+
 def check_mtu(run):
     """A large MTU, and back."""
     run.child_later("ip link set eth0 mtu 9000")
-    run.machine.run(f"ip link set {TAP} mtu 9000; sleep 4")
-    run.reachable()
+    run.machine.run(f"ip link set {TAP} mtu 9000")
+    wait_mtu(run, 9000)
     run.machine.run(f"ping -c 2 -W 2 -s 8900 {CHILD}")
     rate = run.iperf("", 1)
     run.child_later("ip link set eth0 mtu 1500")
-    run.machine.run(f"ip link set {TAP} mtu 1500; sleep 4")
-    run.reachable()
+    run.machine.run(f"ip link set {TAP} mtu 1500")
+    wait_mtu(run, 1500)
     return f"{rate:.0f} Mbit/s"
 
 
@@ -242,14 +251,9 @@ def check_reload(run):
         f"ip link set eth0 up; ip address add {CHILD}/24 dev eth0; usleep 500000; done; "
         "touch /tmp/reloaded")
     run.machine.run(f"(for i in $(seq {rounds * 4}); do ping -c 1 -W 1 -s 1000 {CHILD}; done "
-                    f"> /dev/null 2>&1 &); sleep {rounds + 3}", rounds * 2 + 30)
-    end = time.monotonic() + rounds * 4 + 60
-    while True:
-        run.reachable(timeout_s=60)
-        if "yes" in run.child("[ -e /tmp/reloaded ] && echo yes || echo no"):
-            break
-        expect(time.monotonic() < end, "the driver does not come back")
-        time.sleep(1)
+                    "> /dev/null 2>&1 &)")
+    wait_until(lambda: "yes" in run.child("[ -e /tmp/reloaded ] && echo yes || echo no", 5),
+               "the driver does not come back", rounds * 4 + 60)
     run.child("rm /tmp/reloaded")
     expect(not any(c["broken"] for c in run.counters()["channels"]), str(before))
     both_ways(run, 8)

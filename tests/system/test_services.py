@@ -21,7 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
 from bh import child, debian, disk, initramfs, paths, vhost  # noqa: E402
-from machine import Machine, expect  # noqa: E402 (paths come first)
+from machine import Machine, expect, wait_until  # noqa: E402 (paths come first)
 from storage import control, section  # noqa: E402
 import suite  # noqa: E402
 from workers import APPEND, Workers  # noqa: E402
@@ -103,8 +103,7 @@ def check_heartbeat(run):
     run.do("leave")
     expect(run.ctl("heartbeat").strip() == "none", "nobody noticed that the driver has gone")
     run.do("back")
-    time.sleep(1)
-    expect(run.ctl("heartbeat").strip() == "ok", "not ok with a driver again")
+    wait_until(lambda: run.ctl("heartbeat").strip() == "ok", "not ok with a driver again")
 
 
 def check_kvp(run):
@@ -169,8 +168,7 @@ def check_freeze(run):
     """Nothing is written while it is frozen, and what is on the disk then is whole."""
     run.do("load")
     first = writes(run)
-    time.sleep(2)
-    expect(writes(run) > first, "no load")
+    wait_until(lambda: writes(run) > first, "no load")
     run.ctl("thaw", wanted=1)
     run.ctl("freeze --hold 30")
     run.ctl("freeze", wanted=1)
@@ -178,14 +176,11 @@ def check_freeze(run):
     run.machine.run("cp /tmp/disk.img /tmp/copy.img", 60)
     expect(writes(run) == first, "it was written to")
     run.ctl("thaw")
-    time.sleep(2)
-    expect(writes(run) > first, "no load after it")
+    wait_until(lambda: writes(run) > first, "no load after it")
     run.machine.run("e2fsck -fn /tmp/copy.img", 60)
     run.ctl("freeze --hold 1")
-    time.sleep(4)
     first = writes(run)
-    time.sleep(2)
-    expect(writes(run) > first, "it stands still for ever")
+    wait_until(lambda: writes(run) > first, "it stands still for ever")
     expect("by itself" in run.ctl("thaw", wanted=1), "nobody was told")
 
 

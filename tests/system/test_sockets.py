@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
 from bh import child, initramfs, paths, vhost  # noqa: E402 (the path comes first)
-from machine import Machine, expect  # noqa: E402
+from machine import Machine, expect, wait_until  # noqa: E402
 from storage import control  # noqa: E402
 import suite  # noqa: E402
 from workers import APPEND, Workers  # noqa: E402
@@ -43,8 +43,8 @@ class Sockets(Workers):
 
     def begin(self):
         # An owner who is not root: only the process beside the worker may reach the service.
-        self.machine.run(f"/tests/talk echo unix {SERVICE} > /dev/null 2>&1 & sleep 1; "
-                         f"chmod 600 {SERVICE}")
+        self.machine.run(f"/tests/talk echo unix {SERVICE} > /dev/null 2>&1 &")
+        wait_until(lambda: self.machine.run(f"chmod 600 {SERVICE}") == "", "the service is not there")
         self.path = self.start(APPEND, memory="512M", processors=2,
                                more=SECTION + control(f"vm{self.number + 1}"))
 
@@ -62,10 +62,7 @@ class Sockets(Workers):
 
     def idle(self):
         """All connections have ended."""
-        end = time.monotonic() + 20
-        while self.counters()["connections"]:
-            expect(time.monotonic() < end, json.dumps(self.counters()))
-            time.sleep(0.5)
+        wait_until(lambda: not self.counters()["connections"], "connections are left")
 
 
 def check_guest(run):
@@ -112,8 +109,8 @@ def check_end(run):
     run.wait_end(run.path)
     errors = run.machine.run(f"cat {run.path}.err")
     expect(not errors.strip(), errors[-300:])
-    left = run.machine.run(f"sleep 1; ls {SOCKET} 2>/dev/null; pidof vmwp; true")
-    expect(not left.strip(), f"left behind: {left}")
+    wait_until(lambda: not run.machine.run(f"ls {SOCKET} 2>/dev/null; pidof vmwp; true").strip(),
+               "a process or its socket is left behind")
     trouble = run.machine.run("dmesg | grep -E 'BUG:|WARNING|Oops|stall' | head -n 3; true")
     expect(not trouble, trouble)
 

@@ -22,7 +22,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parents[1]
 sys.path[:0] = [str(TREE / "tools"), str(HERE)]
 from bh import debian, initramfs, paths, report, switch, vhost  # noqa: E402
-from machine import FAILURES, Machine, expect, expect_known  # noqa: E402 (paths come first)
+from machine import FAILURES, Machine, expect, expect_known, wait_until  # noqa: E402 (paths come first)
 
 LOGS = paths.BUILD / "switch"
 KERNELS = ("6.1-cloud", "7.3-cloud")
@@ -46,8 +46,9 @@ class Parent:
         """A namespace on a port of a switch, with addresses `ADDRESS` or `VLAN=ADDRESS`."""
         port = json.loads(self.run(f"bhswitch connect --json {options} {on} {name}"))
         self.run(f"ip netns add {name}; taprelay {port['tap']} /run/netns/{name} eth0 {port['mac']} "
-                 f"> /tmp/{name} & echo $! > /tmp/{name}.pid; sleep .3; "
-                 f"ip -n {name} link set eth0 up")
+                 f"> /tmp/{name} & echo $! > /tmp/{name}.pid")
+        wait_until(lambda: "ready" in self.run(f"cat /tmp/{name}"), f"no relay for {name}")
+        self.run(f"ip -n {name} link set eth0 up")
         for address in addresses:
             vlan, _, plain = address.rpartition("=")
             if vlan:
